@@ -1,0 +1,55 @@
+"""zmqbus: a brokerless ZeroMQ mesh for Pipecat.
+
+    from pipecat.workers.runner import WorkerRunner
+    from zmqbus import ZmqBus
+
+    bus = ZmqBus(channel="acme")   # every runner on this machine finds it; nothing to start
+    runner = WorkerRunner(bus=bus)
+
+The map, arrows pointing down (tests/test_layers.py holds every module to it)::
+
+    bus.py        ZmqBus(WorkerBus): channel, local delivery, registry       knows pipecat
+    codec/        BusMessage <-> bytes, a closed table of types              knows pipecat
+    node.py       one core on asyncio: clock, sockets, one timer; many channels
+    net/          pyzmq sockets, monitors, discovery                         knows zmq
+    core/         membership, liveness, streams, flow: pure decisions
+    wire.py       packet <-> bytes
+    packets.py    what peers say to each other
+    config.py     every tunable
+    errors.py     every exception
+    sim.py        a whole mesh in one thread, with a virtual clock
+    cli/          the `zmqbus` command
+
+PROTOCOL.md, beside this file, says what peers say to each other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zmqbus.bus import ZmqBus as ZmqBus
+    from zmqbus.codec import MsgpackSerializer as MsgpackSerializer
+    from zmqbus.config import MeshConfig as MeshConfig
+    from zmqbus.node import MeshNode as MeshNode
+
+__version__ = "0.1.0"
+
+# Importing pipecat takes half a second and prints a banner, so nothing is imported until it is
+# asked for: `import zmqbus` stays cheap and silent.
+_LAZY = {
+    "MeshConfig": "zmqbus.config",
+    "MeshNode": "zmqbus.node",
+    "MsgpackSerializer": "zmqbus.codec",
+    "ZmqBus": "zmqbus.bus",
+}
+
+__all__ = ["MeshConfig", "MeshNode", "MsgpackSerializer", "ZmqBus", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
