@@ -28,8 +28,12 @@ class MeshConfig:
         hello_retry_secs: After which an unanswered hello or welcome is said again.
         tombstone_secs: How long a dead or departed node is remembered, so that no rumour revives
             it, and how long a lost one is still dialled.
+        gossip_secs: Between two times that a node tells a random peer all members it knows. Only
+            heals what the first meeting missed, so it may be long.
         nack_delay_secs: How long a hole may stay before it is asked for; doubles with each attempt
             up to ``nack_max_delay_secs``.
+        tail_delay_secs: The same where only the sender's word, and no later message, shows the
+            hole: the missing messages may still be queued on the slower plane.
         nack_max_delay_secs: See ``nack_delay_secs``.
         ack_delay_secs: How long an acknowledgement may wait for company. Longer: fewer packets,
             more history held by senders.
@@ -68,7 +72,9 @@ class MeshConfig:
     dial_timeout_secs: float = 5.0
     hello_retry_secs: float = 1.0
     tombstone_secs: float = 60.0
+    gossip_secs: float = 5.0
     nack_delay_secs: float = 0.005
+    tail_delay_secs: float = 0.1
     nack_max_delay_secs: float = 0.5
     ack_delay_secs: float = 0.1
     window_msgs: int = 8_192
@@ -115,6 +121,7 @@ _ORDER = (
     ("window_msgs", "early_msgs"),
     ("system_hwm_msgs", "history_msgs"),
     ("nack_delay_secs", "nack_max_delay_secs"),
+    ("tail_delay_secs", "nack_max_delay_secs"),
     ("heartbeat_secs", "busy_after_secs"),
     ("heartbeat_secs", "link_timeout_secs"),
     ("max_message_bytes", "max_packet_bytes"),

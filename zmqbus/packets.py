@@ -91,7 +91,7 @@ class Hello:
         endpoints: Addresses of the sender's ROUTER.
         data_endpoints: Addresses of the sender's XPUB.
         interests: Every channel it takes part in.
-        members: Other nodes it is linked with that share a channel with the addressee.
+        known: How many nodes the sender is linked with or dials; who knows more tells (R9).
     """
 
     min_version: int
@@ -103,7 +103,7 @@ class Hello:
     endpoints: tuple[str, ...]
     data_endpoints: tuple[str, ...]
     interests: tuple[Interest, ...] = ()
-    members: tuple[Member, ...] = ()
+    known: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,6 @@ class Status:
         echo_us: The ``sent_at_us`` last heard from the addressee, plus the time it was held here;
             0 for none. The addressee gets the round trip by one subtraction.
         lag_us: How late the sender's event loop runs its timers, in microseconds.
-        digest: Sum of the ids of all nodes the sender is linked with, modulo 2**64 (R11).
         states: Only streams with news.
     """
 
@@ -170,7 +169,6 @@ class Status:
     sent_at_us: int = 0
     echo_us: int = 0
     lag_us: int = 0
-    digest: int = 0
     states: tuple[StreamState, ...] = ()
 
 
@@ -201,12 +199,22 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Nack:
-    """A hole: everything owed after ``cursor`` up to ``upto`` is missing (R14)."""
+    """A hole: everything owed after ``cursor`` up to ``upto`` is missing (R14).
+
+    Parameters:
+        channel: The channel.
+        plane: The plane.
+        cursor: The last number delivered in order.
+        upto: The last number known to be owed.
+        taken: How many messages of this stream were delivered or given up since the welcome. The
+            sender, who knows how many it owed, gets the exact loss by one subtraction (R15).
+    """
 
     channel: ChannelId
     plane: Plane
     cursor: int
     upto: int
+    taken: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +247,7 @@ class Refusal(IntEnum):
     VERSION = 1
     RUNNER_NAME = 2
     CHANNEL_ID = 3
+    FULL = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,99 @@
+"""The receiving end of one stream of one sender: order, holes, duplicates (see `outlet`)."""
+
+from __future__ import annotations
+
+from bisect import insort
+
+from zmqbus.packets import Batch, Gone, NodeId
+
+
+class Inlet:
+    """Puts batches back into the order they were sent in, each message once.
+
+    Invariants: everything owed up to ``cursor`` was delivered or given up; what is held early is
+    sorted, has larger numbers, and waits for something before it.
+
+    Args:
+        me: This node, to find its own exception in a broadcast.
+        cursor: The last number that is not owed.
+        early_msgs: Most messages held ahead of a hole; more are dropped, to be repaired later.
+    """
+
+    def __init__(self, me: NodeId, cursor: int, early_msgs: int) -> None:
+        self.cursor = cursor
+        self.head = cursor
+        self.taken = 0
+        self.duplicates = 0
+        self.told_cursor = -1
+        self._me = me
+        self._early: list[tuple[int, int, tuple[bytes, ...]]] = []
+        self._early_msgs = 0
+        self._early_limit = early_msgs
+
+    def accept(self, batch: Batch) -> list[bytes]:
+        """Take a batch; returns what may be delivered now, in order."""
+        previous = batch.previous
+        if batch.exceptions:
+            previous = dict(batch.exceptions).get(self._me, previous)
+        last = batch.first + len(batch.bodies) - 1
+        if last > self.head:
+            self.head = last
+        if previous > self.cursor:
+            self._hold(batch.first, previous, batch.bodies)
+            return []
+        ready = self._advance(batch.first, batch.bodies)
+        return ready + self._release() if self._early else ready
+
+    def skip(self, gone: Gone) -> list[bytes]:
+        """Give up what the sender has no more; returns what may be delivered now."""
+        if gone.upto <= self.cursor:
+            return []
+        self.cursor = gone.upto
+        self.head = max(self.head, gone.upto)
+        self.taken += gone.lost_msgs
+        return self._release()
+
+    def note_head(self, head: int) -> None:
+        """The sender says it owes everything up to ``head``."""
+        self.head = max(self.head, head)
+
+    @property
+    def hole(self) -> int:
+        """The last number known to be missing, or 0 if nothing is."""
+        if self._early:
+            return self._early[0][1]
+        return self.head if self.head > self.cursor else 0
+
+    @property
+    def early_msgs(self) -> int:
+        """How many messages wait for one before them."""
+        return self._early_msgs
+
+    def _advance(self, first: int, bodies: tuple[bytes, ...]) -> list[bytes]:
+        known = self.cursor + 1 - first
+        if known > 0:
+            self.duplicates += min(known, len(bodies))
+            bodies = bodies[known:]
+            if not bodies:
+                return []
+            first += known
+        self.cursor = first + len(bodies) - 1
+        self.taken += len(bodies)
+        return list(bodies)
+
+    def _hold(self, first: int, previous: int, bodies: tuple[bytes, ...]) -> None:
+        if self._early_msgs + len(bodies) > self._early_limit:
+            return
+        if any(held[0] == first and len(held[2]) >= len(bodies) for held in self._early):
+            self.duplicates += len(bodies)
+            return
+        insort(self._early, (first, previous, bodies))
+        self._early_msgs += len(bodies)
+
+    def _release(self) -> list[bytes]:
+        ready: list[bytes] = []
+        while self._early and self._early[0][1] <= self.cursor:
+            first, _, bodies = self._early.pop(0)
+            self._early_msgs -= len(bodies)
+            ready += self._advance(first, bodies)
+        return ready

@@ -1,0 +1,434 @@
+"""Links to other nodes: dialling, the handshake, gossip of members, and who is alive.
+
+Theory of operation
+-------------------
+Every pair of nodes has two one-way links on the system plane, a DEALER of each to the ROUTER of
+the other (the Harmony pattern of the ZeroMQ guide, chapter 8; R2). Whoever learns of an address,
+from discovery, a seed, gossip or a hello, dials it. On each dial that comes up a node says
+`Hello` with a token that names the dial; the other side repeats the token in whatever it sends
+next, and that proves the way there *and* back. Of several dials that lead to one node the first
+that proves itself stays (R5). A peer is *linked* when the token came back and each side has seen
+the other's subscription on its XPUB: both directions of both planes (R4).
+
+Deaths are not gossiped: each node judges by its own link, so a false rumour cannot kill anybody
+and nobody needs to refute one. A link that is down for ``grace_secs``, or whose address refuses
+connections, makes the peer *lost* (R20); a lost peer is dialled, and what it is owed is kept, for
+``tombstone_secs``. The departed and the provably dead leave a tombstone, so that gossip does not
+bring them back (R10); only linked nodes are gossiped at all.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+from zmqbus.config import MeshConfig
+from zmqbus.core.dials import Dials
+from zmqbus.core.outbox import (
+    Attach,
+    Departure,
+    Detach,
+    Outbox,
+    PeerRefused,
+    Probe,
+    Send,
+    Turn,
+)
+from zmqbus.core.overlay import Overlay
+from zmqbus.core.peers import Peer, Whereabouts
+from zmqbus.core.timers import Timers
+from zmqbus.packets import (
+    MIN_VERSION,
+    NOBODY,
+    VERSION,
+    Bye,
+    Hello,
+    Member,
+    Members,
+    NodeId,
+    Packet,
+    Refusal,
+    Refuse,
+    Status,
+)
+
+_MEMBERS_PER_PACKET = 512
+
+
+class Links:
+    """All links of one node.
+
+    Invariants: a peer's ``dial`` is in the table and leads to that peer; every other dial has a
+    deadline by which it proves itself or is hung up.
+    """
+
+    def __init__(
+        self,
+        me: NodeId,
+        config: MeshConfig,
+        rng: random.Random,
+        timers: Timers,
+        out: Outbox,
+        counters: Counter[str],
+        overlay: Overlay,
+    ) -> None:
+        self.peers: dict[NodeId, Peer] = {}
+        self.lag_secs = 0.0
+        self._me = me
+        self._config = config
+        self._rng = rng
+        self._timers = timers
+        self._out = out
+        self._counters = counters
+        self._overlay = overlay
+        self._dials = Dials(config, rng, timers, out, counters)
+        self._tombs: dict[NodeId, Departure] = {}
+        self._where = Whereabouts("", 0, (), ())
+
+    def start(self, where: Whereabouts, now: float) -> None:
+        """Say where this node listens. Nothing is dialled before."""
+        self._where = where
+        self._timers.set(("gossip", None), now + self._config.gossip_secs)
+
+    # -- dialling
+
+    def discovered(
+        self, endpoints: tuple[str, ...], now: float, node: NodeId | None = None
+    ) -> None:
+        """Somebody may listen at these addresses: all are tried at once, the first answer wins."""
+        if node == self._me or node in self._tombs or node in self.peers:
+            return
+        known = set(self._where.endpoints)
+        for peer in self.peers.values():
+            known.update(peer.hello.endpoints if peer.confirmed else ())
+        self._dials.open([e for e in endpoints if e not in known], node, now)
+
+    def link_up(self, dial: int, now: float) -> None:
+        """The ZMTP handshake on ``dial`` is done, for the first time or again."""
+        state = self._dials.get(dial)
+        if state:
+            state.up = True
+            self._say_hello(dial, now)
+
+    def link_down(self, dial: int, now: float) -> None:
+        """The connection of ``dial`` broke; libzmq tries to make it again."""
+        state = self._dials.get(dial)
+        if not state:
+            return
+        state.up = state.proven = False
+        self._timers.cancel(("hello", dial))
+        peer = self._peer_on(dial)
+        if peer:
+            peer.confirmed = False
+            self._timers.hasten(("forget", peer.node), now + self._config.tombstone_secs)
+            self._out.actions.append(Probe(dial, state.endpoint))
+            self._refresh(peer, now)
+
+    def refused(self, dial: int, now: float) -> None:
+        """Nobody listens at the address of ``dial`` any more (R20)."""
+        peer = self._peer_on(dial)
+        if peer and not self._dials[dial].up:
+            self._part(peer, Departure.LOST, "nobody listens on its port any more", now)
+
+    def refusal(self, dial: int, refuse: Refuse) -> None:
+        """Who listens at the address of ``dial`` turns us down."""
+        if dial in self._dials and self._peer_on(dial) is None:
+            node = self._dials[dial].node
+            endpoint = self._dials.shun(dial)
+            text = f"{endpoint} refuses this node: {refuse.text}"
+            self._out.events.append(PeerRefused(None, node, text))
+
+    def reader(self, node: NodeId, present: bool, now: float) -> None:
+        """The subscription of ``node`` came to, or went from, our XPUB."""
+        peer = self.peers.get(node)
+        if peer:
+            peer.reader_seen = present
+            self._refresh(peer, now)
+            self.hurry(node, now)
+
+    def _peer_on(self, dial: int) -> Peer | None:
+        state = self._dials.get(dial)
+        peer = self.peers.get(state.node) if state and state.node else None
+        return peer if peer and peer.dial == dial else None
+
+    # -- handshake
+
+    def _say_hello(self, dial: int, now: float) -> None:
+        node = self._dials[dial].node
+        peer = self.peers.get(node) if node else None
+        hello = Hello(
+            min_version=MIN_VERSION,
+            max_version=VERSION,
+            token=self._dials.new_token(dial),
+            heard=peer.hello.token if peer else 0,
+            host=self._where.host,
+            pid=self._where.pid,
+            endpoints=self._where.endpoints,
+            data_endpoints=self._where.data_endpoints,
+            interests=self._overlay.interests(),
+            known=len(self.peers),
+        )
+        self._out.actions.append(Send(dial, node or NOBODY, hello))
+        self._timers.set(("hello", dial), now + self._config.hello_retry_secs)
+
+    def heard_hello(self, node: NodeId, hello: Hello, reader_seen: bool, now: float) -> None:
+        """Somebody introduces itself (R3)."""
+        if node == self._me:
+            dial = self._dials.mine(hello.token)
+            if dial is not None:
+                self._dials.shun(dial)
+            return
+        if self._tombs.get(node) is Departure.LEFT:
+            self._counters["hello_after_bye"] += 1
+            return
+        if not self._acceptable(node, hello, now):
+            return
+        self._greet(node, hello, reader_seen, now)
+
+    def _greet(self, node: NodeId, hello: Hello, reader_seen: bool, now: float) -> None:
+        if self._tombs.pop(node, None):
+            self._timers.cancel(("tomb", node))
+        self._evict_predecessors(node, hello, now)
+        peer = self.peers.get(node)
+        if peer is None:
+            peer = self.peers[node] = Peer(node, hello, heard_at=now, reader_seen=reader_seen)
+            self._timers.set(("forget", node), now + self._config.tombstone_secs)
+        elif peer.lost_reason and hello.heard == 0:
+            self._overlay.forgotten(node)
+        peer.hello, peer.heard_at = hello, now
+        self._dials.expect(hello.endpoints, node)
+        if not self._dials.of(node):
+            self._dials.open(hello.endpoints, node, now)
+        self._heard_token(peer, hello.heard, now)
+        self._overlay.greeted(node, hello.interests, now)
+        if not peer.confirmed:
+            for dial, state in self._dials.of(node):
+                if state.up:
+                    self._say_hello(dial, now)
+        self.hurry(node, now)
+
+    def _acceptable(self, node: NodeId, hello: Hello, now: float) -> bool:
+        if hello.max_version < MIN_VERSION or hello.min_version > VERSION:
+            reason = Refusal.VERSION
+            text = (
+                f"no common protocol version: {hello.min_version} to {hello.max_version} there, "
+                f"{MIN_VERSION} to {VERSION} here"
+            )
+        elif node not in self.peers and len(self.peers) >= self._config.max_peers:
+            reason, text = Refusal.FULL, f"max_peers={self._config.max_peers} is reached here"
+        else:
+            return True
+        self._counters["hello_refused"] += 1
+        self._out.actions.append(Turn(Refuse(reason, text), node))
+        if not self._timers.is_set(("refusal", node)):
+            self._timers.set(("refusal", node), now + self._config.tombstone_secs)
+            self._out.events.append(PeerRefused(None, node, text))
+        return False
+
+    def _evict_predecessors(self, node: NodeId, hello: Hello, now: float) -> None:
+        """Who does not answer at an address that another node owns now is dead (R5)."""
+        for peer in list(self.peers.values()):
+            if peer.node == node or peer.dial is None or peer.confirmed:
+                continue
+            if self._dials[peer.dial].endpoint in hello.endpoints:
+                self._part(peer, Departure.LOST, "another node took over its address", now)
+
+    def _heard_token(self, peer: Peer, token: int, now: float) -> None:
+        dial = self._dials.prove(token, peer.node)
+        if dial is None:
+            return
+        self._use(peer, dial)
+        if peer.dial == dial and not peer.confirmed:
+            peer.confirmed, peer.lost_reason = True, ""
+            self._timers.cancel(("forget", peer.node))
+            self._overlay.reachable(peer.node, now)
+            self.hurry(peer.node, now)
+            self._refresh(peer, now)
+
+    def _use(self, peer: Peer, dial: int) -> None:
+        """Keep ``dial`` for ``peer`` if it has no proven one, and hang up the others (R5)."""
+        if peer.dial is None or not self._dials[peer.dial].proven:
+            peer.dial = dial
+        for other, _ in self._dials.of(peer.node):
+            if other != peer.dial:
+                self._dials.hang_up(other)
+        endpoint = self._data_endpoint(peer, self._dials[peer.dial].endpoint)
+        if endpoint != peer.data_endpoint:
+            self._detach(peer)
+            peer.data_endpoint = endpoint
+            self._out.actions.append(Attach(endpoint))
+
+    @staticmethod
+    def _data_endpoint(peer: Peer, endpoint: str) -> str:
+        """The XPUB address that goes with the ROUTER address that answered."""
+        hello = peer.hello
+        if endpoint in hello.endpoints[: len(hello.data_endpoints)]:
+            return hello.data_endpoints[hello.endpoints.index(endpoint)]
+        return hello.data_endpoints[0]
+
+    def _detach(self, peer: Peer) -> None:
+        if peer.data_endpoint is not None:
+            self._out.actions.append(Detach(peer.data_endpoint))
+            peer.data_endpoint = None
+
+    # -- liveness
+
+    def heard_status(self, node: NodeId, status: Status, now: float) -> None:
+        """A heartbeat: the peer's event loop turns."""
+        peer = self.peers.get(node)
+        if peer is None:
+            self._counters["stranger"] += 1
+            return
+        peer.heard_at, peer.busy = now, False
+        peer.clock_us, peer.clock_at = status.sent_at_us, now
+        peer.lag_secs = status.lag_us / 1e6
+        if status.echo_us:
+            peer.rtt_secs = max(0.0, now - status.echo_us / 1e6)
+        self._heard_token(peer, status.heard, now)
+        peer.sees_reader = status.sees_reader
+        for state in status.states:
+            self._overlay.heard_state(node, state, now)
+        self._refresh(peer, now)
+
+    def hurry(self, node: NodeId, now: float) -> None:
+        """Let the next status to ``node`` leave at once."""
+        if node in self.peers:
+            self._timers.hasten(("status", node), now)
+
+    def _say_status(self, peer: Peer, now: float) -> None:
+        self._timers.set(("status", peer.node), now + self._config.heartbeat_secs)
+        silent_secs = now - peer.heard_at - self.lag_secs
+        if peer.linked and not peer.busy and silent_secs > self._config.busy_after_secs:
+            peer.busy = True
+            self._overlay.busy(peer.node, silent_secs)
+        held_us = int((now - peer.clock_at) * 1e6)
+        status = Status(
+            heard=peer.hello.token,
+            sees_reader=peer.reader_seen,
+            sent_at_us=int(now * 1e6),
+            echo_us=peer.clock_us + held_us if peer.clock_us else 0,
+            lag_us=int(self.lag_secs * 1e6),
+            states=self._overlay.take_states(peer.node) if peer.confirmed else (),
+        )
+        self.send(peer.node, status)
+
+    def _refresh(self, peer: Peer, now: float) -> None:
+        """Draw the conclusions from a changed fact."""
+        key = ("grace", peer.node)
+        if peer.linked:
+            self._timers.cancel(key)
+            if not peer.was_linked:
+                peer.was_linked = True
+                self._overlay.linked(peer.node, now)
+                if peer.hello.known < len(self.peers):
+                    self.tell_members(peer.node)
+        elif peer.was_linked and not self._timers.is_set(key):
+            self._timers.set(key, now + self._config.grace_secs)
+
+    def give_up(self, node: NodeId, reason: str, now: float) -> None:
+        """Declare a peer lost for a reason of the caller's."""
+        peer = self.peers.get(node)
+        if peer and not peer.lost_reason:
+            self._lose(peer, Departure.LOST, reason, now)
+
+    def _lose(self, peer: Peer, how: Departure, reason: str, now: float) -> None:
+        self._timers.cancel(("grace", peer.node))
+        self._timers.set(("forget", peer.node), now + self._config.tombstone_secs)
+        peer.lost_reason, peer.was_linked, peer.confirmed = reason, False, False
+        self._overlay.unlinked(peer.node, how, reason, now)
+
+    def heard_bye(self, node: NodeId, bye: Bye, now: float) -> None:
+        """The peer says goodbye (R23)."""
+        peer = self.peers.get(node)
+        if peer:
+            self._part(peer, Departure.LEFT, bye.reason or "it said goodbye", now)
+
+    def _part(self, peer: Peer, how: Departure, reason: str, now: float) -> None:
+        """Part with a peer that will not come back (R10)."""
+        if not peer.lost_reason:
+            self._lose(peer, how, reason, now)
+        self._tombs[peer.node] = how
+        self._timers.set(("tomb", peer.node), now + self._config.tombstone_secs)
+        self._forget(peer)
+
+    def _forget(self, peer: Peer) -> None:
+        for dial, _ in self._dials.of(peer.node):
+            self._dials.hang_up(dial)
+        self._detach(peer)
+        for kind in ("forget", "status", "grace"):
+            self._timers.cancel((kind, peer.node))
+        del self.peers[peer.node]
+        self._overlay.forgotten(peer.node)
+
+    def leave(self, reason: str) -> None:
+        """Say goodbye to everybody and close all links."""
+        for node in self.peers:
+            self.send(node, Bye(reason))
+        for dial in self._dials:
+            self._dials.hang_up(dial)
+        for peer in self.peers.values():
+            self._detach(peer)
+        self.peers.clear()
+
+    # -- gossip
+
+    def tell_members(self, node: NodeId) -> None:
+        """Tell ``node`` of every linked peer that shares a channel with it (R9)."""
+        members = [
+            Member(p.node, p.hello.endpoints)
+            for p in self.peers.values()
+            if p.linked and p.node != node and self._overlay.share_channel(p.node, node)
+        ]
+        for i in range(0, len(members), _MEMBERS_PER_PACKET):
+            self.send(node, Members(tuple(members[i : i + _MEMBERS_PER_PACKET])))
+
+    def heard_members(self, node: NodeId, members: Members, now: float) -> None:
+        """A peer names others."""
+        if node not in self.peers:
+            self._counters["stranger"] += 1
+            return
+        for member in members.members:
+            self.discovered(member.endpoints, now, member.node)
+
+    def _gossip(self, now: float) -> None:
+        self._timers.set(("gossip", None), now + self._config.gossip_secs)
+        linked = [p.node for p in self.peers.values() if p.linked]
+        if linked:
+            self.tell_members(self._rng.choice(linked))
+
+    # -- sending and timers
+
+    def send(self, node: NodeId, packet: Packet) -> bool:
+        """Send a packet to a peer whose link is proven; False if there is no such link now."""
+        peer = self.peers.get(node)
+        if peer is None or peer.dial is None or not peer.confirmed:
+            return False
+        self._out.actions.append(Send(peer.dial, node, packet))
+        return True
+
+    def fire(self, kind: str, what: Any, now: float) -> bool:
+        """Handle a timer that came due; False if it is not one of the links'."""
+        match kind:
+            case "status":
+                self._say_status(self.peers[what], now)
+            case "dial":
+                self._dials.hang_up(what)
+            case "hello":
+                self._say_hello(what, now)
+            case "grace":
+                peer = self.peers[what]
+                which = "data plane" if peer.confirmed else "link"
+                reason = f"its {which} was down for {self._config.grace_secs:g} s"
+                self._lose(peer, Departure.LOST, reason, now)
+            case "forget":
+                self._forget(self.peers[what])
+            case "tomb":
+                del self._tombs[what]
+            case "gossip":
+                self._gossip(now)
+            case "refusal":
+                pass
+            case _:
+                return False
+        return True

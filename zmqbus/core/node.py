@@ -1,0 +1,238 @@
+"""`Node`: the one door to the core of a node."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+from zmqbus.config import DEFAULT, MeshConfig
+from zmqbus.core.channel import Channel
+from zmqbus.core.channels import Channels
+from zmqbus.core.outbox import Action, Event, Outbox
+from zmqbus.core.peers import Peer, Whereabouts
+from zmqbus.core.timers import Timers
+from zmqbus.packets import (
+    NOBODY,
+    Announce,
+    Batch,
+    Bye,
+    ChannelId,
+    Gone,
+    Hello,
+    Interest,
+    Members,
+    Nack,
+    NodeId,
+    Packet,
+    Plane,
+    Refuse,
+    Status,
+    Welcome,
+)
+
+_TO_ANYBODY = (Batch, Hello)
+
+
+class Node:
+    """One node of a mesh, as a machine of inputs and outputs.
+
+    After any call that takes something in, the caller does what `take_actions` gives, reports what
+    `take_events` gives, and calls `advance` no later than `deadline`. Times are seconds on any
+    clock that never goes back.
+
+    Args:
+        me: The id of this incarnation, fresh for every start (R1).
+        config: Tunables.
+        seed: Seed of the node's own randomness.
+    """
+
+    def __init__(self, me: NodeId, config: MeshConfig = DEFAULT, *, seed: int = 0) -> None:
+        self.id = me
+        self.config = config
+        self.counters: Counter[str] = Counter()
+        self._timers = Timers()
+        self._out = Outbox()
+        self._channels = Channels(
+            me, config, random.Random(seed), self._timers, self._out, self.counters
+        )
+        self._links = self._channels.links
+        self._traffic = self._channels.traffic
+        self._readers: dict[NodeId, None] = {}
+
+    def __repr__(self) -> str:
+        states = Counter(p.state.value for p in self.peers.values())
+        peers = ", ".join(f"{n} {state}" for state, n in sorted(states.items())) or "alone"
+        kept = sum(o.kept[0] for c in self.channels.values() for o in c.outlets)
+        return f"<Node {self.id.hex()[:4]} [{peers} | history {kept:,} msgs]>"
+
+    # -- views
+
+    @property
+    def peers(self) -> dict[NodeId, Peer]:
+        """All nodes this one has met and not forgotten."""
+        return self._links.peers
+
+    @property
+    def channels(self) -> dict[ChannelId, Channel]:
+        """The channels this node has open."""
+        return self._channels.open_ones
+
+    # -- in: from the sockets
+
+    def start(self, where: Whereabouts, now: float) -> None:
+        """Say where this node listens; comes before everything else."""
+        self._links.start(where, now)
+
+    def discovered(
+        self, endpoints: tuple[str, ...], now: float, node: NodeId | None = None
+    ) -> None:
+        """Somebody, perhaps ``node``, may listen at these addresses."""
+        self._links.discovered(endpoints, now, node)
+
+    def link_up(self, dial: int, now: float) -> None:
+        """The connection of a dial was made."""
+        self._links.link_up(dial, now)
+
+    def link_down(self, dial: int, now: float) -> None:
+        """The connection of a dial broke."""
+        self._links.link_down(dial, now)
+
+    def refused(self, dial: int, now: float) -> None:
+        """A probe found nobody at the address of a dial."""
+        self._links.refused(dial, now)
+
+    def refusal(self, dial: int, packet: Packet) -> None:
+        """Something came back on a dial; only refusals do (R2)."""
+        if isinstance(packet, Refuse):
+            self._links.refusal(dial, packet)
+
+    def reader(self, node: NodeId, present: bool, now: float) -> None:
+        """The subscription of ``node`` came to, or went from, our XPUB."""
+        if present:
+            self._readers[node] = None
+        else:
+            self._readers.pop(node, None)
+        self._links.reader(node, present, now)
+
+    def receive(self, packet: Packet, sender: NodeId, addressee: NodeId, now: float) -> None:
+        """A packet came, on either plane.
+
+        Args:
+            packet: The packet.
+            sender: Who says it sent it.
+            addressee: The incarnation it is meant for (R5a); `NOBODY` for a broadcast, or a hello
+                to whoever listens.
+            now: The time.
+        """
+        if addressee != self.id and not (addressee == NOBODY and isinstance(packet, _TO_ANYBODY)):
+            self.counters["not_for_us"] += 1
+        elif isinstance(packet, Batch):
+            self._traffic.heard_batch(sender, packet, now)
+        elif isinstance(packet, Hello):
+            self._links.heard_hello(sender, packet, sender in self._readers, now)
+        elif sender not in self.peers:
+            self.counters["stranger"] += 1
+        else:
+            self._dispatch(packet, sender, now)
+
+    def _dispatch(self, packet: Packet, sender: NodeId, now: float) -> None:
+        match packet:
+            case Status():
+                self._links.heard_status(sender, packet, now)
+            case Announce():
+                self._channels.heard_announce(sender, packet, now)
+            case Welcome():
+                self._channels.heard_welcome(sender, packet, now)
+            case Nack():
+                self._traffic.heard_nack(sender, packet)
+            case Gone():
+                self._traffic.heard_gone(sender, packet, now)
+            case Members():
+                self._links.heard_members(sender, packet, now)
+            case Bye():
+                self._links.heard_bye(sender, packet, now)
+            case Refuse():
+                self._channels.heard_refuse(sender, packet)
+
+    # -- in: from the application
+
+    def open_channel(self, interest: Interest, now: float) -> Channel:
+        """Take part in a channel; its id must not be open."""
+        self._channels.open(interest, now)
+        return self.channels[interest.channel]
+
+    def alter_channel(self, interest: Interest) -> None:
+        """Replace what this node says of itself on an open channel."""
+        self._channels.alter(interest)
+
+    def close_channel(self, channel: ChannelId) -> None:
+        """Leave a channel at once; see `drained`."""
+        self._channels.close(channel)
+
+    def publish(
+        self, channel: Channel, plane: Plane, audience: tuple[NodeId, ...] | None, body: bytes
+    ) -> None:
+        """Send a message to ``audience``, as `Channel.audience` gives it (None: to all)."""
+        self._channels.append(channel, plane, audience, body)
+
+    def pause(self, paused: bool) -> None:
+        """Say that no data is read for now, so that nothing still unread is asked for again."""
+        self._traffic.paused = paused
+
+    def give_up_waiting(self, channel: Channel, plane: Plane, now: float) -> list[NodeId]:
+        """Wait no longer for the peers that hold this stream up (R16, R17); returns them.
+
+        On the data plane they count as lagging, on the system plane as lost.
+        """
+        outlet = channel.outlets[plane]
+        blockers = outlet.blockers()
+        for node in blockers:
+            if plane is Plane.DATA:
+                outlet.give_up_on(node)
+            else:
+                reason = (
+                    f"it left {self.config.system_hwm_msgs} system messages unacknowledged for "
+                    f"{self.config.system_timeout_secs:g} s"
+                )
+                self._links.give_up(node, reason, now)
+        return blockers
+
+    def hasten_acks(self, now: float) -> None:
+        """Tell every peer now what it is owed, so that it acknowledges at once (R23)."""
+        for node in self.peers:
+            self._links.hurry(node, now)
+
+    def leave(self, reason: str) -> None:
+        """Say goodbye to all peers and hang up."""
+        self._channels.flush()
+        self._links.leave(reason)
+
+    # -- time
+
+    def advance(self, now: float) -> None:
+        """Fire every timer due at or before ``now``."""
+        due = self._timers.next_due()
+        self._links.lag_secs = max(0.0, now - due) if due is not None else 0.0
+        while key := self._timers.pop_due(now):
+            kind, what = key
+            handled = (
+                self._links.fire(kind, what, now)
+                or self._channels.fire(kind, what, now)
+                or self._traffic.fire(kind, what, now)  # type: ignore[arg-type]
+            )
+            assert handled, f"no part of the core owns the timer {key!r}"
+
+    def deadline(self) -> float | None:
+        """When `advance` has to be called next; None for never."""
+        return self._timers.next_due()
+
+    # -- out
+
+    def take_actions(self) -> list[Action]:
+        """What is to be done now, in order; each action is returned once."""
+        self._channels.flush()
+        return self._out.take_actions()
+
+    def take_events(self) -> list[Event]:
+        """What happened, in order; each event is returned once."""
+        return self._out.take_events()

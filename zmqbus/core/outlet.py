@@ -1,0 +1,334 @@
+"""The sending end of one stream.
+
+Theory of operation
+-------------------
+A node has two streams on each channel, one a plane, each numbered from 1. A message is for all
+readers or for some. A reader follows one chain: each batch names the number of the message before
+it *for this reader* (`Batch.previous`), so a reader sees in the first batch that arrives whether
+something it was owed is missing, whichever mixture of broadcast and targeted messages came before,
+and order over both needs no second mechanism. A broadcast is encoded once for all: its
+``previous`` is the last broadcast, and the few readers that were sent something of their own since
+then are listed as exceptions.
+
+Everything unacknowledged stays in the history, within its bounds, and is sent again on request
+(`repair`); what had to be evicted is answered with `Gone` and the exact count of owed messages, by
+subtraction: what the sender has ever owed the reader, less what is still in the history, less what
+the reader says it has taken. Cumulative acknowledgement with negative acknowledgement for holes is
+the scheme of RTPS (OMG DDSI-RTPS 8.4) and NORM (RFC 5740); the bounded history with a "gone" answer
+is that of ZeroMQ's Clone pattern and of Aeron's term buffers.
+
+The same reader positions give the window (R17): a live reader further behind than the window makes
+`send()` wait, unless it is lagging, that is, was waited for long enough already.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from zmqbus.packets import Batch, ChannelId, Gone, NodeId, Plane
+
+
+@dataclass(slots=True)
+class Reader:
+    """How far one node has got with the stream.
+
+    Parameters:
+        acked: It is owed nothing up to this number, because it acknowledged it or never was.
+        acked_bytes: Bytes of all messages up to there.
+        owed_msgs: Messages for it alone since its start; broadcasts come from the outlet's count.
+        broadcasts_before: The outlet's count of broadcasts at its start.
+        live: Whether it is linked; an unlinked reader is kept for repair but not waited for.
+        lagging: Whether it was waited for in vain and has not caught up since.
+    """
+
+    acked: int
+    acked_bytes: int
+    broadcasts_before: int
+    owed_msgs: int = 0
+    live: bool = True
+    lagging: bool = False
+
+
+@dataclass(slots=True)
+class _Entry:
+    readers: tuple[NodeId, ...] | None
+    body: bytes
+    end_bytes: int
+
+
+@dataclass(slots=True)
+class _Run:
+    """Messages for the same readers in a row, not yet handed over.
+
+    For a broadcast, ``previous`` has one number; else one for each reader.
+    """
+
+    readers: tuple[NodeId, ...] | None
+    first: int
+    previous: tuple[int, ...]
+    exceptions: tuple[tuple[NodeId, int], ...]
+    bodies: list[bytes]
+
+
+class Outlet:
+    """Numbers, keeps and repairs what this node sends on one stream.
+
+    Invariants: the entries are those numbered ``base + 1 .. head``; every reader's ``acked`` is at
+    most ``head``; entries acknowledged by all readers are gone.
+
+    Args:
+        channel: The channel.
+        plane: The plane.
+        history_msgs: Most messages kept.
+        history_bytes: Most bytes kept.
+        window_msgs: How far behind a reader may be before `blockers` names it.
+        window_bytes: The same in bytes.
+    """
+
+    def __init__(
+        self,
+        channel: ChannelId,
+        plane: Plane,
+        *,
+        history_msgs: int,
+        history_bytes: int,
+        window_msgs: int,
+        window_bytes: int,
+    ) -> None:
+        self.channel = channel
+        self.plane = plane
+        self.head = 0
+        self.readers: dict[NodeId, Reader] = {}
+        self._limits = history_msgs, history_bytes
+        self._window = window_msgs, window_bytes
+        self._base = 0
+        self._entries: deque[_Entry] = deque()
+        self._end_bytes = 0
+        self._base_bytes = 0
+        self._broadcasts = 0
+        self._last_broadcast = 0
+        self._last_targeted: dict[NodeId, int] = {}
+        self._runs: list[_Run] = []
+        self._slowest: tuple[int, int] | None = None
+
+    # -- readers
+
+    def add_reader(self, node: NodeId) -> int:
+        """Owe ``node`` everything from here on; returns the number it is not owed."""
+        self.readers[node] = Reader(self.head, self._end_bytes, self._broadcasts)
+        self._last_targeted.pop(node, None)
+        self._slowest = None
+        return self.head
+
+    def drop_reader(self, node: NodeId) -> None:
+        """Owe ``node`` nothing any more."""
+        if self.readers.pop(node, None):
+            self._last_targeted.pop(node, None)
+            self._slowest = None
+            self._trim()
+
+    def set_live(self, node: NodeId, live: bool) -> None:
+        """Note whether ``node`` is linked. What it is owed stays owed."""
+        reader = self.readers.get(node)
+        if reader:
+            reader.live = live
+            reader.lagging = reader.lagging and live
+            self._slowest = None
+
+    def acknowledge(self, node: NodeId, cursor: int) -> bool:
+        """Note that ``node`` has everything up to ``cursor``; False if that cannot be."""
+        reader = self.readers.get(node)
+        if reader is None or cursor > self.head:
+            return False
+        if cursor > reader.acked:
+            reader.acked = cursor
+            reader.acked_bytes = self._bytes_up_to(cursor)
+            if reader.lagging and self.head - cursor <= self._window[0] // 2:
+                reader.lagging = False
+            self._slowest = None
+            self._trim()
+        return True
+
+    # -- sending
+
+    def append(self, body: bytes, readers: tuple[NodeId, ...] | None) -> None:
+        """Number a message for ``readers`` (None: all) and keep it until `take` and repair.
+
+        The readers named must be known.
+        """
+        if readers is not None:
+            self._catch_up(readers)
+        elif self._last_targeted:
+            self._catch_up(self.readers)
+        self.head = number = self.head + 1
+        self._end_bytes += len(body)
+        self._entries.append(_Entry(readers, body, self._end_bytes))
+        run = self._runs[-1] if self._runs else None
+        if run and run.readers == readers and run.first + len(run.bodies) == number:
+            run.bodies.append(body)
+        else:
+            self._runs.append(self._start_run(number, body, readers))
+        if readers is None:
+            self._broadcasts += 1
+            self._last_broadcast = number
+            self._last_targeted.clear()
+        else:
+            for node in readers:
+                self._last_targeted[node] = number
+                self.readers[node].owed_msgs += 1
+        self._evict()
+
+    def _catch_up(self, nodes: Iterable[NodeId]) -> None:
+        """Move readers that are owed nothing to the head: what others got does not count."""
+        for node in nodes:
+            reader = self.readers[node]
+            if reader.acked >= self._last_targeted.get(node, self._last_broadcast):
+                reader.acked, reader.acked_bytes = self.head, self._end_bytes
+
+    def _start_run(self, number: int, body: bytes, readers: tuple[NodeId, ...] | None) -> _Run:
+        if readers is None:
+            exceptions = tuple(self._last_targeted.items())
+            return _Run(None, number, (self._last_broadcast,), exceptions, [body])
+        previous = tuple(self._last_targeted.get(n, self._last_broadcast) for n in readers)
+        return _Run(readers, number, previous, (), [body])
+
+    @property
+    def pending(self) -> bool:
+        """Whether `take` would give anything."""
+        return bool(self._runs)
+
+    def take(self) -> Iterator[tuple[NodeId | None, Batch]]:
+        """What was appended since the last call, as (reader or None for all, batch)."""
+        runs, self._runs = self._runs, []
+        for run in runs:
+            bodies = tuple(run.bodies)
+            if run.readers is None:
+                yield None, self._batch(run.first, run.previous[0], bodies, run.exceptions)
+            else:
+                for node, previous in zip(run.readers, run.previous, strict=True):
+                    yield node, self._batch(run.first, previous, bodies)
+
+    def _batch(
+        self,
+        first: int,
+        previous: int,
+        bodies: Sequence[bytes],
+        exceptions: tuple[tuple[NodeId, int], ...] = (),
+    ) -> Batch:
+        return Batch(self.channel, self.plane, first, previous, tuple(bodies), exceptions)
+
+    # -- repair
+
+    def repair(
+        self, node: NodeId, cursor: int, upto: int, taken: int, budget_bytes: int
+    ) -> tuple[Gone | None, list[Batch]]:
+        """Answer ``node``: it has all up to ``cursor``, took ``taken`` and misses up to ``upto``.
+
+        Returns:
+            What is lost for ever, if anything, and what can be sent again: at least one message if
+            there is any, then as many as fit into ``budget_bytes``.
+        """
+        gone = None
+        if cursor < self._base:
+            lost = self._owed_msgs(node) - self._kept_msgs(node) - taken
+            if lost > 0 or upto <= self._base:
+                gone = Gone(self.channel, self.plane, self._base, max(lost, 0))
+                cursor = self._base
+        batches: list[Batch] = []
+        previous = first = cursor
+        bodies: list[bytes] = []
+        for number in range(max(cursor, self._base) + 1, min(upto, self.head) + 1):
+            entry = self._entries[number - self._base - 1]
+            if entry.readers is not None and node not in entry.readers:
+                continue
+            if budget_bytes <= 0:
+                break
+            if bodies and number != first + len(bodies):
+                batches.append(self._batch(first, previous, bodies))
+                previous, bodies = first + len(bodies) - 1, []
+            if not bodies:
+                first = number
+            bodies.append(entry.body)
+            budget_bytes -= len(entry.body)
+        if bodies:
+            batches.append(self._batch(first, previous, bodies))
+        return gone, batches
+
+    def last_owed(self, node: NodeId) -> int:
+        """The number of the last message ``node`` is owed, sent or not."""
+        reader = self.readers[node]
+        last = self._last_targeted.get(node, self._last_broadcast)
+        return max(last, reader.acked)
+
+    def _owed_msgs(self, node: NodeId) -> int:
+        reader = self.readers[node]
+        return reader.owed_msgs + self._broadcasts - reader.broadcasts_before
+
+    def _kept_msgs(self, node: NodeId) -> int:
+        return sum(e.readers is None or node in e.readers for e in self._entries)
+
+    # -- flow
+
+    def blockers(self) -> list[NodeId]:
+        """Live readers that are further behind than the window and not yet given up on."""
+        if not self._entries or not self._over(self._slowest or self._find_slowest()):
+            return []
+        return [
+            node
+            for node, r in self.readers.items()
+            if r.live and not r.lagging and self._over((r.acked, r.acked_bytes))
+        ]
+
+    def give_up_on(self, node: NodeId) -> None:
+        """Do not wait for ``node`` until it has caught up with half a window."""
+        self.readers[node].lagging = True
+        self._slowest = None
+
+    @property
+    def drained(self) -> bool:
+        """Whether every live reader has everything."""
+        return all(not r.live or r.acked >= self.last_owed(n) for n, r in self.readers.items())
+
+    @property
+    def kept(self) -> tuple[int, int]:
+        """Messages and bytes in the history."""
+        return len(self._entries), self._end_bytes - self._base_bytes
+
+    def _over(self, position: tuple[int, int]) -> bool:
+        acked, acked_bytes = position
+        msgs, size_bytes = self._window
+        return self.head - acked > msgs or self._end_bytes - acked_bytes > size_bytes
+
+    def _find_slowest(self) -> tuple[int, int]:
+        self._slowest = min(
+            ((r.acked, r.acked_bytes) for r in self.readers.values() if r.live and not r.lagging),
+            default=(self.head, self._end_bytes),
+        )
+        return self._slowest
+
+    # -- history
+
+    def _bytes_up_to(self, number: int) -> int:
+        if number <= self._base:
+            return self._base_bytes
+        return self._entries[number - self._base - 1].end_bytes
+
+    def _trim(self) -> None:
+        self._catch_up(self.readers)
+        done = min((r.acked for r in self.readers.values()), default=self.head)
+        while self._base < done:
+            self._drop_oldest()
+
+    def _evict(self) -> None:
+        msgs, size_bytes = self._limits
+        entries = self._entries
+        while len(entries) > msgs or (
+            len(entries) > 1 and self._end_bytes - self._base_bytes > size_bytes
+        ):
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        self._base_bytes = self._entries.popleft().end_bytes
+        self._base += 1

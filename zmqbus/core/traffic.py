@@ -1,0 +1,209 @@
+"""What travels on the streams of all channels: arrival, holes and their repair, acknowledgement."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from zmqbus.config import MeshConfig
+from zmqbus.core.channel import Channel, Membership
+from zmqbus.core.inlet import Inlet
+from zmqbus.core.links import Links
+from zmqbus.core.outbox import (
+    Delivered,
+    GapOpened,
+    GapRepaired,
+    MessagesLost,
+    Outbox,
+    Publish,
+)
+from zmqbus.core.timers import Timers
+from zmqbus.packets import Batch, ChannelId, Gone, Nack, NodeId, Plane, StreamState
+
+StreamKey = tuple[ChannelId, NodeId, Plane]
+
+
+class Traffic:
+    """The streams to and from all peers of one node.
+
+    A hole is asked for after ``nack_delay_secs`` and again with doubling delay, each time with
+    what is missing then. A hole that only the sender's word shows (`StreamState.head`, R13) is
+    given ``tail_delay_secs`` and a fresh start with each arrival, since the messages may just be
+    queued on the slower plane.
+
+    Args:
+        channels: The open channels.
+        links: For sending, and for hurrying a status.
+    """
+
+    def __init__(
+        self,
+        channels: dict[ChannelId, Channel],
+        links: Links,
+        config: MeshConfig,
+        timers: Timers,
+        out: Outbox,
+        counters: Counter[str],
+    ) -> None:
+        self.paused = False
+        self._channels = channels
+        self._links = links
+        self._config = config
+        self._timers = timers
+        self._out = out
+        self._counters = counters
+        self._delays: dict[StreamKey, float] = {}
+        self._ack_every = max(1, config.window_msgs // 8)
+        self._ack_every_bytes = max(1, config.window_bytes // 8)
+        self._untold_bytes: dict[NodeId, int] = {}
+
+    # -- arrival
+
+    def heard_batch(self, node: NodeId, batch: Batch, now: float) -> None:
+        """Messages of a peer came, on either plane."""
+        inlet = self._inlet(node, batch.channel, batch.plane)
+        if inlet is None:
+            self._counters["batch_of_stranger"] += 1
+            return
+        bodies = inlet.accept(batch)
+        if len(bodies) < len(batch.bodies) and inlet.duplicates:
+            self._counters["duplicates"] += inlet.duplicates
+            inlet.duplicates = 0
+        self._deliver(node, batch.channel, batch.plane, inlet, bodies, now)
+
+    def heard_gone(self, node: NodeId, gone: Gone, now: float) -> None:
+        """A peer cannot repair a hole any more (R15)."""
+        inlet = self._inlet(node, gone.channel, gone.plane)
+        if inlet is None or gone.upto <= inlet.cursor:
+            self._counters["gone_ignored"] += 1
+            return
+        bodies = inlet.skip(gone)
+        if gone.lost_msgs:
+            reason = "they had left the sender's history before they could be repaired"
+            event = MessagesLost(gone.channel, node, gone.plane, gone.lost_msgs, reason)
+            self._out.events.append(event)
+        self._deliver(node, gone.channel, gone.plane, inlet, bodies, now)
+
+    def _deliver(
+        self,
+        node: NodeId,
+        channel: ChannelId,
+        plane: Plane,
+        inlet: Inlet,
+        bodies: list[bytes],
+        now: float,
+    ) -> None:
+        if bodies:
+            self._out.events.append(Delivered(channel, node, plane, bodies))
+            self._acknowledge_in_time(node, inlet, bodies, now)
+        if inlet.hole or (channel, node, plane) in self._delays:
+            self._watch_hole((channel, node, plane), inlet, bool(bodies), now)
+
+    def _acknowledge_in_time(
+        self, node: NodeId, inlet: Inlet, bodies: list[bytes], now: float
+    ) -> None:
+        untold = self._untold_bytes.get(node, 0) + sum(map(len, bodies))
+        self._untold_bytes[node] = untold
+        if inlet.cursor - inlet.told_cursor >= self._ack_every or untold >= self._ack_every_bytes:
+            self._links.hurry(node, now)
+        else:
+            self._links.hurry(node, now + self._config.ack_delay_secs)
+
+    # -- holes
+
+    def _watch_hole(self, key: StreamKey, inlet: Inlet, progress: bool, now: float) -> None:
+        timer = ("nack", key)
+        if not inlet.hole:
+            del self._delays[key]
+            self._timers.cancel(timer)
+            self._out.events.append(GapRepaired(*key))
+            return
+        early = inlet.early_msgs > 0
+        if key not in self._delays:
+            self._out.events.append(GapOpened(*key, inlet.cursor, inlet.hole))
+        elif not (progress and not early):
+            return
+        self._delays[key] = self._config.nack_delay_secs if early else self._config.tail_delay_secs
+        self._timers.set(timer, now + self._delays[key])
+
+    def fire(self, kind: str, key: StreamKey, now: float) -> bool:
+        """Handle a timer that came due; False if it is not one of the streams'."""
+        if kind != "nack":
+            return False
+        channel, node, plane = key
+        inlet = self._inlet(node, channel, plane)
+        if inlet is None or not inlet.hole:
+            self._delays.pop(key, None)
+            return True
+        if not (self.paused and plane is Plane.DATA):
+            self._counters["nacks_sent"] += 1
+            nack = Nack(channel, plane, inlet.cursor, inlet.hole, inlet.taken)
+            self._links.send(node, nack)
+        self._delays[key] = min(2 * self._delays[key], self._config.nack_max_delay_secs)
+        self._timers.set(("nack", key), now + self._delays[key])
+        return True
+
+    def heard_nack(self, node: NodeId, nack: Nack) -> None:
+        """A peer misses something: send it again, to it alone (R14)."""
+        channel = self._channels.get(nack.channel)
+        outlet = channel.outlets[nack.plane] if channel else None
+        if outlet is None or node not in outlet.readers or not nack.cursor < nack.upto:
+            self._counters["nack_refused"] += 1
+            return
+        gone, batches = outlet.repair(
+            node, nack.cursor, nack.upto, nack.taken, self._config.repair_bytes
+        )
+        if gone:
+            self._links.send(node, gone)
+        for batch in batches:
+            self._counters["repaired_msgs"] += len(batch.bodies)
+            if batch.plane is Plane.DATA:
+                self._out.actions.append(Publish(node, batch))
+            else:
+                self._links.send(node, batch)
+
+    # -- acknowledgement
+
+    def take_states(self, node: NodeId) -> tuple[StreamState, ...]:
+        """What ``node`` needs to hear of the streams; each piece of news is returned once."""
+        self._untold_bytes.pop(node, None)
+        return tuple(self._states(node))
+
+    def _states(self, node: NodeId) -> Iterator[StreamState]:
+        for channel_id, channel in self._channels.items():
+            member = channel.members.get(node)
+            for outlet in channel.outlets if member else ():
+                head = cursor = -1
+                reader = outlet.readers.get(node)
+                if reader and not outlet.pending and reader.acked < outlet.last_owed(node):
+                    head = outlet.last_owed(node)
+                inlet = member.inlets[outlet.plane] if member and member.inlets else None
+                if inlet and inlet.told_cursor != inlet.cursor:
+                    inlet.told_cursor = cursor = inlet.cursor
+                if head >= 0 or cursor >= 0:
+                    yield StreamState(channel_id, outlet.plane, head, cursor)
+
+    def heard_state(self, node: NodeId, state: StreamState, now: float) -> Membership | None:
+        """A peer says where it stands; returns its membership if it acknowledged our stream."""
+        channel = self._channels.get(state.channel)
+        member = channel.members.get(node) if channel else None
+        if channel is None or member is None:
+            return None
+        inlet = member.inlets[state.plane] if member.inlets else None
+        if inlet and state.head >= 0:
+            inlet.note_head(state.head)
+            if inlet.cursor >= state.head:
+                inlet.told_cursor = -1
+                self._links.hurry(node, now)
+            self._deliver(node, state.channel, state.plane, inlet, [], now)
+        if state.cursor < 0:
+            return None
+        if not channel.outlets[state.plane].acknowledge(node, state.cursor):
+            self._counters["ack_refused"] += 1
+            return None
+        return member
+
+    def _inlet(self, node: NodeId, channel_id: ChannelId, plane: Plane) -> Inlet | None:
+        channel = self._channels.get(channel_id)
+        member = channel.members.get(node) if channel else None
+        return member.inlets[plane] if member and member.inlets else None
