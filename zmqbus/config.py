@@ -50,9 +50,11 @@ class MeshConfig:
         history_bytes: The same in bytes.
         repair_bytes: How much one request for repair is answered with at once, so that a repair
             never delays live traffic for long; the rest is asked for again.
-        early_msgs: How many messages a receiver holds ahead of a hole. At least ``window_msgs``.
+        early_msgs: How many messages of one sender a receiver holds ahead of a hole, or while its
+            subscribers are behind. At least ``window_msgs``.
+        early_bytes: The same in bytes. At least ``window_bytes``.
         inbox_msgs: How many undelivered messages a bus holds for its slowest subscriber before it
-            stops taking data from the network, so that pressure reaches the senders.
+            takes no more data of the channel, so that pressure reaches the senders.
         batch_msgs: How many messages of one loop turn travel as one packet, at most.
         batch_bytes: How large such a packet may grow before it is sent.
         max_message_bytes: The largest message, encoded. Every runner needs the same.
@@ -86,6 +88,7 @@ class MeshConfig:
     history_bytes: int = 64 * 2**20
     repair_bytes: int = 2**20
     early_msgs: int = 16_384
+    early_bytes: int = 64 * 2**20
     inbox_msgs: int = 4_096
     batch_msgs: int = 64
     batch_bytes: int = 64 * 2**10
@@ -119,6 +122,7 @@ _ORDER = (
     ("window_msgs", "history_msgs"),
     ("window_bytes", "history_bytes"),
     ("window_msgs", "early_msgs"),
+    ("window_bytes", "early_bytes"),
     ("system_hwm_msgs", "history_msgs"),
     ("nack_delay_secs", "nack_max_delay_secs"),
     ("tail_delay_secs", "nack_max_delay_secs"),

@@ -47,6 +47,7 @@ class Channel:
         self.hosts: dict[str, tuple[NodeId, ...]] = {}
         self.observers: tuple[NodeId, ...] = ()
         self.admitted = True
+        self.stalled = False
         self._me = me
         self.outlets = (
             _outlet(interest.channel, Plane.SYSTEM, config),

@@ -273,11 +273,12 @@ class Channels:
             self._counters["welcome_ignored"] += 1
             return
         if member.inlets is None:
-            limit = self._config.early_msgs
+            limits = self._config.early_msgs, self._config.early_bytes
             member.inlets = (
-                Inlet(self._me, welcome.system, limit),
-                Inlet(self._me, welcome.data, limit),
+                Inlet(self._me, welcome.system, *limits),
+                Inlet(self._me, welcome.data, *limits),
             )
+            member.inlets[Plane.DATA].stalled = channel.stalled
             event = SnapshotsArrived(welcome.channel, node, welcome.snapshots)
             self._out.events.append(event)
         for inlet in member.inlets:

@@ -11,24 +11,27 @@ class Inlet:
     """Puts batches back into the order they were sent in, each message once.
 
     Invariants: everything owed up to ``cursor`` was delivered or given up; what is held early is
-    sorted, has larger numbers, and waits for something before it.
+    sorted and has larger numbers; unless the inlet is stalled, it waits for something before it.
 
     Args:
         me: This node, to find its own exception in a broadcast.
         cursor: The last number that is not owed.
         early_msgs: Most messages held ahead of a hole; more are dropped, to be repaired later.
+        early_bytes: The same in bytes.
     """
 
-    def __init__(self, me: NodeId, cursor: int, early_msgs: int) -> None:
+    def __init__(self, me: NodeId, cursor: int, early_msgs: int, early_bytes: int) -> None:
         self.cursor = cursor
         self.head = cursor
         self.taken = 0
         self.duplicates = 0
         self.told_cursor = -1
+        self.stalled = False
         self._me = me
         self._early: list[tuple[int, int, tuple[bytes, ...]]] = []
         self._early_msgs = 0
-        self._early_limit = early_msgs
+        self._early_bytes = 0
+        self._limits = early_msgs, early_bytes
 
     def accept(self, batch: Batch) -> list[bytes]:
         """Take a batch; returns what may be delivered now, in order."""
@@ -38,7 +41,7 @@ class Inlet:
         last = batch.first + len(batch.bodies) - 1
         if last > self.head:
             self.head = last
-        if previous > self.cursor:
+        if previous > self.cursor or self.stalled:
             self._hold(batch.first, previous, batch.bodies)
             return []
         ready = self._advance(batch.first, batch.bodies)
@@ -57,9 +60,20 @@ class Inlet:
         """The sender says it owes everything up to ``head``."""
         self.head = max(self.head, head)
 
+    def stall(self) -> None:
+        """Deliver nothing more until `resume`, so that the sender's window fills (R18)."""
+        self.stalled = True
+
+    def resume(self) -> list[bytes]:
+        """Deliver again; returns what had come in order meanwhile."""
+        self.stalled = False
+        return self._release()
+
     @property
     def hole(self) -> int:
-        """The last number known to be missing, or 0 if nothing is."""
+        """The last number known to be missing, or 0 if nothing is or nothing could be delivered."""
+        if self.stalled:
+            return 0
         if self._early:
             return self._early[0][1]
         return self.head if self.head > self.cursor else 0
@@ -82,18 +96,22 @@ class Inlet:
         return list(bodies)
 
     def _hold(self, first: int, previous: int, bodies: tuple[bytes, ...]) -> None:
-        if self._early_msgs + len(bodies) > self._early_limit:
+        size_bytes = sum(map(len, bodies))
+        msgs, limit_bytes = self._limits
+        if self._early_msgs + len(bodies) > msgs or self._early_bytes + size_bytes > limit_bytes:
             return
         if any(held[0] == first and len(held[2]) >= len(bodies) for held in self._early):
             self.duplicates += len(bodies)
             return
         insort(self._early, (first, previous, bodies))
         self._early_msgs += len(bodies)
+        self._early_bytes += size_bytes
 
     def _release(self) -> list[bytes]:
         ready: list[bytes] = []
         while self._early and self._early[0][1] <= self.cursor:
             first, _, bodies = self._early.pop(0)
             self._early_msgs -= len(bodies)
+            self._early_bytes -= sum(map(len, bodies))
             ready += self._advance(first, bodies)
         return ready

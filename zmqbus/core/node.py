@@ -175,9 +175,9 @@ class Node:
         """Send a message to ``audience``, as `Channel.audience` gives it (None: to all)."""
         self._channels.append(channel, plane, audience, body)
 
-    def pause(self, paused: bool) -> None:
-        """Say that no data is read for now, so that nothing still unread is asked for again."""
-        self._traffic.paused = paused
+    def stall(self, channel: Channel, stalled: bool, now: float) -> None:
+        """Take no more data of a channel for now, or take it again (R18)."""
+        self._traffic.stall(channel, stalled, now)
 
     def give_up_waiting(self, channel: Channel, plane: Plane, now: float) -> list[NodeId]:
         """Wait no longer for the peers that hold this stream up (R16, R17); returns them.

@@ -45,7 +45,6 @@ class Traffic:
         out: Outbox,
         counters: Counter[str],
     ) -> None:
-        self.paused = False
         self._channels = channels
         self._links = links
         self._config = config
@@ -109,6 +108,20 @@ class Traffic:
         else:
             self._links.hurry(node, now + self._config.ack_delay_secs)
 
+    def stall(self, channel: Channel, stalled: bool, now: float) -> None:
+        """Deliver no more data of ``channel``, or deliver it again, starting with what came since.
+
+        What is not delivered is not acknowledged, so the senders' windows fill and they wait (R18).
+        """
+        channel.stalled = stalled
+        for node, member in channel.members.items():
+            inlet = member.inlets[Plane.DATA] if member.inlets else None
+            if inlet and stalled:
+                inlet.stall()
+            elif inlet:
+                bodies = inlet.resume()
+                self._deliver(node, channel.interest.channel, Plane.DATA, inlet, bodies, now)
+
     # -- holes
 
     def _watch_hole(self, key: StreamKey, inlet: Inlet, progress: bool, now: float) -> None:
@@ -135,10 +148,9 @@ class Traffic:
         if inlet is None or not inlet.hole:
             self._delays.pop(key, None)
             return True
-        if not (self.paused and plane is Plane.DATA):
-            self._counters["nacks_sent"] += 1
-            nack = Nack(channel, plane, inlet.cursor, inlet.hole, inlet.taken)
-            self._links.send(node, nack)
+        self._counters["nacks_sent"] += 1
+        nack = Nack(channel, plane, inlet.cursor, inlet.hole, inlet.taken)
+        self._links.send(node, nack)
         self._delays[key] = min(2 * self._delays[key], self._config.nack_max_delay_secs)
         self._timers.set(("nack", key), now + self._delays[key])
         return True
