@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_left
+from operator import itemgetter
 
 from zmqbus.packets import Batch, Gone, NodeId
 
@@ -28,7 +29,7 @@ class Inlet:
         self.told_cursor = -1
         self.stalled = False
         self._me = me
-        self._early: list[tuple[int, int, tuple[bytes, ...]]] = []
+        self._early: list[tuple[int, int, tuple[bytes, ...]]] = []  # first, previous, bodies
         self._early_msgs = 0
         self._early_bytes = 0
         self._limits = early_msgs, early_bytes
@@ -100,18 +101,24 @@ class Inlet:
         msgs, limit_bytes = self._limits
         if self._early_msgs + len(bodies) > msgs or self._early_bytes + size_bytes > limit_bytes:
             return
-        if any(held[0] == first and len(held[2]) >= len(bodies) for held in self._early):
+        place = bisect_left(self._early, first, key=itemgetter(0))
+        held = self._early[place] if place < len(self._early) else None
+        if held and held[0] == first and len(held[2]) >= len(bodies):
             self.duplicates += len(bodies)
             return
-        insort(self._early, (first, previous, bodies))
+        self._early.insert(place, (first, previous, bodies))
         self._early_msgs += len(bodies)
         self._early_bytes += size_bytes
 
     def _release(self) -> list[bytes]:
         ready: list[bytes] = []
-        while self._early and self._early[0][1] <= self.cursor:
-            first, _, bodies = self._early.pop(0)
+        released = 0
+        for first, previous, bodies in self._early:
+            if previous > self.cursor:
+                break
+            released += 1
             self._early_msgs -= len(bodies)
             self._early_bytes -= sum(map(len, bodies))
             ready += self._advance(first, bodies)
+        del self._early[:released]
         return ready
