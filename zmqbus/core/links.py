@@ -33,7 +33,6 @@ from zmqbus.core.outbox import (
     PeerRefused,
     Probe,
     Send,
-    Turn,
 )
 from zmqbus.core.overlay import Overlay
 from zmqbus.core.peers import Peer, Whereabouts
@@ -172,19 +171,27 @@ class Links:
         self._out.actions.append(Send(dial, node or NOBODY, hello))
         self._timers.set(("hello", dial), now + self._config.hello_retry_secs)
 
-    def heard_hello(self, node: NodeId, hello: Hello, reader_seen: bool, now: float) -> None:
-        """Somebody introduces itself (R3)."""
+    def heard_hello(
+        self, node: NodeId, hello: Hello, reader_seen: bool, now: float
+    ) -> Refuse | None:
+        """Somebody introduces itself (R3); returns the refusal to send back, if it is one."""
         if node == self._me:
             dial = self._dials.mine(hello.token)
             if dial is not None:
                 self._dials.shun(dial)
-            return
+            return None
         if self._tombs.get(node) is Departure.LEFT:
             self._counters["hello_after_bye"] += 1
-            return
-        if not self._acceptable(node, hello, now):
-            return
-        self._greet(node, hello, reader_seen, now)
+            return None
+        refuse = self._objection(node, hello)
+        if refuse is None:
+            self._greet(node, hello, reader_seen, now)
+            return None
+        self._counters["hello_refused"] += 1
+        if not self._timers.is_set(("refusal", node)):
+            self._timers.set(("refusal", node), now + self._config.tombstone_secs)
+            self._out.events.append(PeerRefused(None, node, refuse.text))
+        return refuse
 
     def _greet(self, node: NodeId, hello: Hello, reader_seen: bool, now: float) -> None:
         if self._tombs.pop(node, None):
@@ -208,23 +215,16 @@ class Links:
                     self._say_hello(dial, now)
         self.hurry(node, now)
 
-    def _acceptable(self, node: NodeId, hello: Hello, now: float) -> bool:
+    def _objection(self, node: NodeId, hello: Hello) -> Refuse | None:
         if hello.max_version < MIN_VERSION or hello.min_version > VERSION:
-            reason = Refusal.VERSION
             text = (
                 f"no common protocol version: {hello.min_version} to {hello.max_version} there, "
                 f"{MIN_VERSION} to {VERSION} here"
             )
-        elif node not in self.peers and len(self.peers) >= self._config.max_peers:
-            reason, text = Refusal.FULL, f"max_peers={self._config.max_peers} is reached here"
-        else:
-            return True
-        self._counters["hello_refused"] += 1
-        self._out.actions.append(Turn(Refuse(reason, text), node))
-        if not self._timers.is_set(("refusal", node)):
-            self._timers.set(("refusal", node), now + self._config.tombstone_secs)
-            self._out.events.append(PeerRefused(None, node, text))
-        return False
+            return Refuse(Refusal.VERSION, text)
+        if node not in self.peers and len(self.peers) >= self._config.max_peers:
+            return Refuse(Refusal.FULL, f"max_peers={self._config.max_peers} is reached here")
+        return None
 
     def _evict_predecessors(self, node: NodeId, hello: Hello, now: float) -> None:
         """Who does not answer at an address that another node owns now is dead (R5)."""

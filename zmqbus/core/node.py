@@ -114,7 +114,9 @@ class Node:
             self._readers.pop(node, None)
         self._links.reader(node, present, now)
 
-    def receive(self, packet: Packet, sender: NodeId, addressee: NodeId, now: float) -> None:
+    def receive(
+        self, packet: Packet, sender: NodeId, addressee: NodeId, now: float
+    ) -> Refuse | None:
         """A packet came, on either plane.
 
         Args:
@@ -123,17 +125,21 @@ class Node:
             addressee: The incarnation it is meant for (R5a); `NOBODY` for a broadcast, or a hello
                 to whoever listens.
             now: The time.
+
+        Returns:
+            A refusal to send back the way the packet came, to a stranger that is turned down (R2).
         """
         if addressee != self.id and not (addressee == NOBODY and isinstance(packet, _TO_ANYBODY)):
             self.counters["not_for_us"] += 1
         elif isinstance(packet, Batch):
             self._traffic.heard_batch(sender, packet, now)
         elif isinstance(packet, Hello):
-            self._links.heard_hello(sender, packet, sender in self._readers, now)
+            return self._links.heard_hello(sender, packet, sender in self._readers, now)
         elif sender not in self.peers:
             self.counters["stranger"] += 1
         else:
             self._dispatch(packet, sender, now)
+        return None
 
     def _dispatch(self, packet: Packet, sender: NodeId, now: float) -> None:
         match packet:

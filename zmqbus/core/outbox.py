@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from zmqbus.packets import Batch, ChannelId, Interest, NodeId, Packet, Plane, Refuse
+from zmqbus.packets import Batch, ChannelId, Interest, NodeId, Packet, Plane
 
 # -- actions: to be done at once, in order
 
@@ -64,15 +64,7 @@ class Probe:
     endpoint: str
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """Answer the stranger whose packet is being handled, through the ROUTER (R2)."""
-
-    refuse: Refuse
-    addressee: NodeId
-
-
-Action = Dial | Hangup | Send | Publish | Attach | Detach | Probe | Turn
+Action = Dial | Hangup | Send | Publish | Attach | Detach | Probe
 
 # -- events: what happened, in order
 
