@@ -1,0 +1,130 @@
+"""Binding the two sockets of a node side by side, and what peers are told about it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket as stdlib_socket
+from dataclasses import replace
+
+import zmq
+
+from zmqbus.errors import BindError, ConfigError
+from zmqbus.net.background import run_in_daemon
+from zmqbus.net.endpoint import (
+    DATA_SUFFIX,
+    Advertised,
+    Endpoint,
+    interface_host,
+    routable_hosts,
+)
+from zmqbus.net.sockets import Sock
+
+RESOLVE_TIMEOUT_SECS = 5.0
+
+_REASONS: dict[int, tuple[str, str]] = {
+    errno.EADDRINUSE: ("the port is in use", "choose another one, or * for any free port"),
+    errno.EADDRNOTAVAIL: (
+        "this is no address of this machine",
+        "bind to one that is, and give the other as `advertise=`",
+    ),
+    errno.EACCES: ("permission denied", "choose a port above 1023, or a directory of your own"),
+    errno.ENOENT: ("the directory does not exist", "create it or choose another one"),
+    errno.EMFILE: ("no file descriptor is left", "raise the limit (`ulimit -n`)"),
+}
+
+
+def bind_beside(router: Sock, pub: Sock, at: Endpoint) -> tuple[Endpoint, Endpoint]:
+    """Bind both sockets: the data plane to the next port, any port, or the path with ".data".
+
+    Args:
+        router: The socket of the system plane.
+        pub: The socket of the data plane.
+        at: Where, with a numeric host; an ipc path must have been claimed (see `PathClaim`).
+
+    Returns:
+        What both are bound to, with their ports.
+
+    Raises:
+        BindError: Either is taken or not ours.
+    """
+    if at.path:
+        data_at = replace(at, path=at.path + DATA_SUFFIX)
+    else:
+        data_at = replace(at, port=at.port and at.port + 1)
+    return _bind(router, at), _bind(pub, data_at)
+
+
+def bind_error(at: Endpoint, error: zmq.ZMQError) -> BindError:
+    """What libzmq said, in words that help."""
+    number = error.errno or 0
+    reason, remedy = _REASONS.get(number, (os.strerror(number), "choose another address"))
+    return BindError(str(at), reason, remedy)
+
+
+def _bind(socket: Sock, at: Endpoint) -> Endpoint:
+    socket.setsockopt(zmq.IPV6, ":" in at.host or at.host == "*")
+    try:
+        socket.bind(str(at))
+    except zmq.ZMQError as error:
+        raise bind_error(at, error) from error
+    if at.path:
+        os.chmod(at.path, 0o600)
+        return at
+    bound = socket.getsockopt(zmq.LAST_ENDPOINT)
+    assert isinstance(bound, bytes), "LAST_ENDPOINT is bytes"
+    return replace(at, port=int(bound.rstrip(b"\0").rpartition(b":")[2]))
+
+
+async def numeric(endpoint: Endpoint, setting: str) -> Endpoint:
+    """Put an address in place of the name of a host or interface of this machine (Z23).
+
+    Raises:
+        ConfigError: The name means nothing here.
+    """
+    if endpoint.path or endpoint.is_wildcard or endpoint.address:
+        return endpoint
+    if endpoint.host == "localhost":
+        return replace(endpoint, host="127.0.0.1")
+    host = interface_host(endpoint.host)
+    return replace(endpoint, host=host or await _look_up(endpoint.host, setting))
+
+
+async def _look_up(host: str, setting: str) -> str:
+    def look_up() -> str:
+        found = stdlib_socket.getaddrinfo(host, None, type=stdlib_socket.SOCK_STREAM)
+        return str(found[0][4][0])
+
+    remedy = "give an address"
+    try:
+        return await asyncio.wait_for(run_in_daemon(look_up, "zmqbus-dns"), RESOLVE_TIMEOUT_SECS)
+    except (OSError, UnicodeError) as error:
+        reason = f"{host} is neither an interface nor a name that resolves ({error})"
+        raise ConfigError(setting, host, reason, remedy) from error
+    except TimeoutError:
+        reason = f"{host} did not resolve within {RESOLVE_TIMEOUT_SECS:g} s"
+        raise ConfigError(setting, host, reason, remedy) from None
+
+
+async def told(
+    at: Endpoint, data_at: Endpoint, advertised: tuple[Advertised, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What peers are told: the endpoints of the system and of the data plane, best first.
+
+    Args:
+        at: What the system plane is bound to, with its port.
+        data_at: The same of the data plane.
+        advertised: What the user wants told instead, if anything. Names in it are resolved here.
+    """
+    if at.path:
+        return (str(at),), (str(data_at),)
+    pairs: list[tuple[Endpoint, Endpoint]] = []
+    for item in advertised:
+        system = Endpoint(host=item.host, port=item.port or at.port)
+        system = await numeric(system, "advertise")
+        pairs.append((system, replace(system, port=item.data_port or data_at.port)))
+    if not advertised:
+        hosts = routable_hosts(at.host != "0.0.0.0") if at.is_wildcard else [at.host]
+        pairs = [(replace(at, host=host), replace(data_at, host=host)) for host in hosts]
+    return tuple(str(a) for a, _ in pairs), tuple(str(b) for _, b in pairs)

@@ -1,0 +1,46 @@
+"""Whether anybody listens at an endpoint: the quick answer that libzmq does not give (R20)."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Literal
+
+from zmqbus.net.endpoint import Endpoint, parse_dialable
+
+Verdict = Literal["open", "refused", "unreachable"]
+
+
+async def probe(endpoint: str, timeout_secs: float) -> Verdict:
+    """Connect, and hang up at once.
+
+    Args:
+        endpoint: A numeric tcp endpoint or an ipc path.
+        timeout_secs: After which it counts as unreachable.
+
+    Returns:
+        "open": somebody listens. "refused": its host says that nobody does. "unreachable": no
+        answer, no way there, or no such endpoint; the host itself may be down.
+    """
+    parsed = parse_dialable(endpoint)
+    if parsed is None:
+        return "unreachable"
+    try:
+        async with asyncio.timeout(timeout_secs):
+            await _connect(parsed)
+    except (ConnectionRefusedError, FileNotFoundError):
+        return "refused"
+    except OSError:  # TimeoutError is one
+        return "unreachable"
+    return "open"
+
+
+async def _connect(endpoint: Endpoint) -> None:
+    loop = asyncio.get_running_loop()
+    if endpoint.path:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.setblocking(False)
+            await loop.sock_connect(client, endpoint.path)
+        return
+    transport, _ = await loop.create_connection(asyncio.Protocol, endpoint.host, endpoint.port)
+    transport.abort()

@@ -1,0 +1,124 @@
+"""ZeroMQ contexts, sockets and socket monitors, with the options that all of them share."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from collections.abc import Iterator
+
+import zmq
+
+from zmqbus.config import MeshConfig
+from zmqbus.errors import ZmqBusError
+
+Sock = zmq.Socket[bytes]
+Context = zmq.Context[Sock]
+
+MIN_LIBZMQ = (4, 3, 2)
+"""Below it strangers can crash or take over the process (X09: CVE-2019-6250, CVE-2019-13132)."""
+
+RECONNECT_SECS = 0.1
+RECONNECT_MAX_SECS = 2.0
+BACKLOG = 1024
+"""Connections waiting to be accepted: all peers may dial at once."""
+
+_SOCKETS_PER_DIAL = 3
+_OTHER_SOCKETS = 32
+_EVENT = struct.Struct("=HI")
+_monitor_numbers = itertools.count()
+
+
+class LibzmqTooOldError(ZmqBusError, RuntimeError):
+    """The libzmq that pyzmq was built with is too old to be exposed to strangers (X09)."""
+
+    def __init__(self, found: tuple[int, int, int]) -> None:
+        super().__init__(found)
+        self.found = found
+
+    def __str__(self) -> str:
+        have, need = (".".join(map(str, v)) for v in (self.found, MIN_LIBZMQ))
+        return (
+            f"libzmq {have} is too old, it can be crashed over the network; install a pyzmq that "
+            f"brings libzmq {need} or newer (the wheels on PyPI do)."
+        )
+
+
+def check_libzmq() -> None:
+    """Refuse a libzmq with known holes.
+
+    Raises:
+        LibzmqTooOldError: It is older than `MIN_LIBZMQ`.
+    """
+    found = zmq.zmq_version_info()
+    if found < MIN_LIBZMQ:
+        raise LibzmqTooOldError(found)
+
+
+def new_context(config: MeshConfig) -> Context:
+    """A context of one's own, so that several loops and forked children never share one (Z38)."""
+    context: Context = zmq.Context()
+    wanted = (config.max_dials + config.max_peers) * _SOCKETS_PER_DIAL + _OTHER_SOCKETS
+    context.set(zmq.MAX_SOCKETS, min(wanted, context.get(zmq.SOCKET_LIMIT)))
+    return context
+
+
+def new_socket(context: Context, kind: int, config: MeshConfig) -> Sock:
+    """A socket with everything set that must be set before it binds or connects.
+
+    ``LINGER`` is 0 until a goodbye is due, so that nothing left behind can hold up an exit (Z15).
+    A dead link is noticed after ``link_timeout_secs``: a ping after a quarter of it, and the rest
+    to answer. libzmq's own thread does both, whatever Python is busy with (R20).
+    """
+    socket = context.socket(kind)
+    link_ms = round(config.link_timeout_secs * 1000)
+    interval_ms = max(1, link_ms // 4)
+    handshake_ms = round(config.dial_timeout_secs * 1000)
+    for option, value in (
+        (zmq.LINGER, 0),
+        (zmq.BACKLOG, BACKLOG),
+        (zmq.HEARTBEAT_IVL, interval_ms),
+        (zmq.HEARTBEAT_TIMEOUT, max(1, link_ms - interval_ms)),
+        (zmq.HANDSHAKE_IVL, handshake_ms),
+        (zmq.CONNECT_TIMEOUT, handshake_ms),
+        (zmq.RECONNECT_IVL, round(RECONNECT_SECS * 1000)),
+        (zmq.RECONNECT_IVL_MAX, round(RECONNECT_MAX_SECS * 1000)),
+        (zmq.MAXMSGSIZE, config.max_packet_bytes),
+    ):
+        socket.setsockopt(option, value)
+    return socket
+
+
+class Monitor:
+    """The events of one socket, from libzmq's own thread."""
+
+    def __init__(self, context: Context, socket: Sock, events: int) -> None:
+        """Start to listen.
+
+        Args:
+            context: The context of the socket.
+            socket: The socket.
+            events: Which events, as ``zmq.EVENT_…`` flags.
+        """
+        address = f"inproc://zmqbus-monitor-{next(_monitor_numbers)}"
+        socket.monitor(address, events)
+        self._watched = socket
+        self.socket = context.socket(zmq.PAIR)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        # libzmq's thread sends events without DONTWAIT: at a mark it would block, and all with it.
+        self.socket.setsockopt(zmq.RCVHWM, 0)
+        self.socket.connect(address)
+
+    def drain(self) -> Iterator[int]:
+        """The events that have come, oldest first."""
+        while True:
+            try:
+                event, _value = _EVENT.unpack(self.socket.recv(zmq.DONTWAIT))
+                self.socket.recv(zmq.DONTWAIT)  # the address
+            except zmq.ZMQError:
+                return
+            yield event
+
+    def close(self) -> None:
+        """Stop to listen. To be called before the watched socket is closed."""
+        self._watched.disable_monitor()
+        self.socket.close(linger=0)
