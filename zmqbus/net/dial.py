@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
 
 import zmq
 
 from zmqbus.config import MeshConfig
 from zmqbus.net.endpoint import Endpoint
-from zmqbus.net.sockets import Context, Monitor, new_socket
+from zmqbus.net.intake import Handler
+from zmqbus.net.sockets import (
+    Context,
+    Sock,
+    event_kind,
+    monitor,
+    new_socket,
+    take_event,
+    take_single,
+)
+from zmqbus.net.turns import Source
 
-_EVENTS = zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED
 
-
-class Dial:
+class Dial(Source):
     """A DEALER that connects to one endpoint, and again whenever the connection breaks.
 
     Frames leave in the order of `send`. What libzmq does not take waits in a queue of at most
@@ -24,12 +31,16 @@ class Dial:
     Costs 4 descriptors: the DEALER, two ends of the monitor, and the connection (Z31).
     """
 
+    rank = 1
+
     def __init__(
         self,
         context: Context,
         number: int,
         endpoint: Endpoint,
         config: MeshConfig,
+        handler: Handler,
+        counters: Counter[str],
     ) -> None:
         """Create the sockets and start to connect.
 
@@ -38,24 +49,27 @@ class Dial:
             number: The caller's name for this dial.
             endpoint: Numeric tcp or ipc.
             config: Tunables.
+            handler: Whom to tell of the link and of what comes back.
+            counters: Where to count what is dropped.
 
         Raises:
             zmq.ZMQError: Descriptors or sockets have run out.
         """
+        super().__init__(new_socket(context, zmq.DEALER, config), config.batch_msgs, self._tell)
         self.number = number
         self.endpoint = endpoint
-        self.up = False
-        self.has_news = True
+        self._handler = handler
+        self._counters = counters
         self._queue: deque[bytes] = deque()
         self._limit_msgs = 2 * config.system_hwm_msgs
-        self.socket = new_socket(context, zmq.DEALER, config)
-        self.socket.setsockopt(zmq.SNDHWM, self._limit_msgs)
-        self.socket.setsockopt(zmq.IPV6, ":" in endpoint.host)
         try:
-            self.monitor = Monitor(context, self.socket, _EVENTS)
+            self.socket.setsockopt(zmq.SNDHWM, self._limit_msgs)
+            self.socket.setsockopt(zmq.IPV6, ":" in endpoint.host)
+            pair = monitor(context, self.socket, LinkNews.EVENTS)
         except zmq.ZMQError:
             self.socket.close(linger=0)
             raise
+        self.news = LinkNews(pair, config.batch_msgs, number, handler)
         try:
             self.socket.connect(str(endpoint))
         except zmq.ZMQError:
@@ -75,39 +89,66 @@ class Dial:
         self._queue.append(frame)
         return True
 
-    def flush(self) -> None:
-        """Send what waits, as far as there is room."""
-        while self._queue:
-            try:
-                self.socket.send(self._queue[0], zmq.DONTWAIT)
-            except zmq.ZMQError:
-                return
-            self._queue.popleft()
+    def take(self) -> bytes | None:
+        """Send what waits as far as there is room, then receive a frame.
 
-    def is_readable(self) -> bool:
-        """Process what libzmq has for this socket; True if frames wait to be received.
-
-        Afterwards its descriptor will fire for what comes, and only then (Z12).
+        Only EVENTS is sure to process all that libzmq has for a socket, so it is asked last: then
+        the descriptor will fire for what comes (Z12).
         """
         events = self._events()
-        while self._queue and events & zmq.POLLOUT:
-            self.flush()
+        while self._queue and events & zmq.POLLOUT and self._flush():
             events = self._events()
-        return bool(events & zmq.POLLIN)
+        if not events & zmq.POLLIN:
+            raise zmq.Again
+        return take_single(self.socket, self._counters)
+
+    def _tell(self, frame: bytes) -> None:
+        self._handler.refusal_frame(self.number, frame)
 
     def _events(self) -> int:
         return int(self.socket.get(zmq.EVENTS))
 
-    def changes(self) -> Iterator[bool]:
-        """How ``up`` changes by what the monitor has to say, oldest change first."""
-        for event in self.monitor.drain():
-            up = event == zmq.Event.HANDSHAKE_SUCCEEDED
-            if up != self.up:
-                self.up = up
-                yield up
+    def _flush(self) -> bool:
+        """Send what waits, as far as there is room; False if there was none at all."""
+        waiting_msgs = len(self._queue)
+        while self._queue:
+            try:
+                self.socket.send(self._queue[0], zmq.DONTWAIT)
+            except zmq.ZMQError:
+                break
+            self._queue.popleft()
+        return len(self._queue) < waiting_msgs
 
     def close(self, linger_secs: float) -> None:
         """Close, but let libzmq send what it holds for a while. Returns at once."""
-        self.flush()
-        self.monitor.close()
+        self._flush()
+        self.socket.disable_monitor()
+        self.news.socket.close(linger=0)
         self.socket.close(linger=round(linger_secs * 1000))
+
+
+class LinkNews(Source):
+    """The monitor of a dial: whether its link is up."""
+
+    rank = 1
+    EVENTS = zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED
+
+    def __init__(self, socket: Sock, batch_msgs: int, number: int, handler: Handler) -> None:
+        super().__init__(socket, batch_msgs, self._tell)
+        self._number = number
+        self._handler = handler
+        self._is_up = False
+
+    def take(self) -> bytes:
+        """Receive an event."""
+        return take_event(self.socket)
+
+    def _tell(self, event: bytes) -> None:
+        is_up = event_kind(event) == zmq.Event.HANDSHAKE_SUCCEEDED
+        if is_up == self._is_up:
+            return  # an attempt that failed
+        self._is_up = is_up
+        if is_up:
+            self._handler.link_up(self._number)
+        else:
+            self._handler.link_down(self._number, "the connection broke")

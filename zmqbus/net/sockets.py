@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Iterator
+from collections import Counter
 
 import zmq
 
@@ -88,37 +88,54 @@ def new_socket(context: Context, kind: int, config: MeshConfig) -> Sock:
     return socket
 
 
-class Monitor:
-    """The events of one socket, from libzmq's own thread."""
+def monitor(context: Context, socket: Sock, events: int) -> Sock:
+    """A socket that receives the events of another one, from libzmq's own thread; see `take_event`.
 
-    def __init__(self, context: Context, socket: Sock, events: int) -> None:
-        """Start to listen.
+    Args:
+        context: The context of the socket.
+        socket: The socket to watch; call its ``disable_monitor`` before closing either.
+        events: Which events, as ``zmq.EVENT_…`` flags.
 
-        Args:
-            context: The context of the socket.
-            socket: The socket.
-            events: Which events, as ``zmq.EVENT_…`` flags.
-        """
-        address = f"inproc://zmqbus-monitor-{next(_monitor_numbers)}"
-        socket.monitor(address, events)
-        self._watched = socket
-        self.socket = context.socket(zmq.PAIR)
-        self.socket.setsockopt(zmq.LINGER, 0)
-        # libzmq's thread sends events without DONTWAIT: at a mark it would block, and all with it.
-        self.socket.setsockopt(zmq.RCVHWM, 0)
-        self.socket.connect(address)
+    Raises:
+        zmq.ZMQError: Descriptors or sockets have run out.
+    """
+    address = f"inproc://zmqbus-monitor-{next(_monitor_numbers)}"
+    socket.monitor(address, events)
+    pair = context.socket(zmq.PAIR)
+    pair.setsockopt(zmq.LINGER, 0)
+    # libzmq's thread sends events without DONTWAIT: at a mark it would block, and all with it.
+    pair.setsockopt(zmq.RCVHWM, 0)
+    pair.connect(address)
+    return pair
 
-    def drain(self) -> Iterator[int]:
-        """The events that have come, oldest first."""
-        while True:
-            try:
-                event, _value = _EVENT.unpack(self.socket.recv(zmq.DONTWAIT))
-                self.socket.recv(zmq.DONTWAIT)  # the address
-            except zmq.ZMQError:
-                return
-            yield event
 
-    def close(self) -> None:
-        """Stop to listen. To be called before the watched socket is closed."""
-        self._watched.disable_monitor()
-        self.socket.close(linger=0)
+def take_event(pair: Sock) -> bytes:
+    """The next event of a `monitor`.
+
+    Raises:
+        zmq.ZMQError: There is none.
+    """
+    event = pair.recv(zmq.DONTWAIT)
+    pair.recv(zmq.DONTWAIT)  # the address
+    return event
+
+
+def event_kind(event: bytes) -> int:
+    """Which of ``zmq.EVENT_…`` an event is."""
+    kind: int = _EVENT.unpack(event)[0]
+    return kind
+
+
+def take_single(socket: Sock, counters: Counter[str]) -> bytes | None:
+    """The next frame; None in place of a message of several, which nobody here sends (R26).
+
+    Raises:
+        zmq.ZMQError: There is none.
+    """
+    frame = socket.recv(zmq.DONTWAIT, copy=False)
+    if not frame.more:
+        return frame.bytes
+    while frame.more:
+        frame = socket.recv(zmq.DONTWAIT, copy=False)
+    counters["multipart"] += 1
+    return None

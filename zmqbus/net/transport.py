@@ -1,13 +1,4 @@
-"""All sockets of one node on an asyncio loop: frames in, frames out.
-
-Theory of operation. A ZeroMQ socket tells through a descriptor that *something* has happened to it,
-once (edge-triggered): whoever sees it must drain the socket until it is dry, and any other call on
-the socket may swallow the signal (Z12). So every socket has a mark, "stirred", set by its
-descriptor and by our own calls, and cleared only by finding it dry. It is set from the start: the
-signal for the first frame only comes to those who have looked before. A *turn* serves the stirred
-sockets, the system plane first, and gives the loop back after a batch or a few milliseconds, even
-if that leaves sockets stirred; then the next turn is already scheduled (Z13). This costs a fifth of
-what `zmq.asyncio` does (Z14).
+"""All sockets of one node on an asyncio loop: frames out, and (see `turns`) frames in.
 
 No call blocks: what must leave when a socket closes is left to libzmq's thread, for a bounded time.
 """
@@ -16,10 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from enum import Enum, auto
 from functools import partial
-from time import monotonic
-from typing import Protocol
 
 import zmq
 
@@ -29,12 +17,11 @@ from zmqbus.net.background import run_in_daemon
 from zmqbus.net.binding import bind_beside, bind_error, numeric, told
 from zmqbus.net.claim import PathClaim
 from zmqbus.net.dial import Dial
-from zmqbus.net.endpoint import DATA_SUFFIX, parse_advertise, parse_bind, parse_dialable
-from zmqbus.net.readiness import Readiness
-from zmqbus.net.sockets import Monitor, Sock, check_libzmq, new_context, new_socket
+from zmqbus.net.endpoint import DATA_SUFFIX, Endpoint, parse_advertise, parse_bind, parse_dialable
+from zmqbus.net.intake import DataIntake, FailedHandshakes, Handler, ReaderIntake, SystemIntake
+from zmqbus.net.sockets import Sock, check_libzmq, monitor, new_context, new_socket
+from zmqbus.net.turns import Turns
 
-TURN_SECS = 0.005
-"""How long a turn may keep the loop; each plane may use half of it. Longer: audio stutters."""
 GOODBYE_SECS = 0.5
 """How long libzmq may take to send what a dial holds when it is hung up."""
 TERM_SECS = 1.0
@@ -42,52 +29,9 @@ TERM_SECS = 1.0
 SUBSCRIPTION_BYTES = 4096
 """The largest frame taken from a reader: topics are short. Below about 500 no handshake fits."""
 
-_FAILED_HANDSHAKES = (
-    zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
-    | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
-    | zmq.Event.HANDSHAKE_FAILED_AUTH
-)
-
-
-class Handler(Protocol):
-    """What a transport tells its owner. Called from the loop, never from within a call to it."""
-
-    def system_frame(self, frame: bytes, stranger: bytes) -> None:
-        """A frame came in on the system plane; ``stranger`` is only good for `refuse`."""
-
-    def refusal_frame(self, dial: int, frame: bytes) -> None:
-        """Whoever was dialled sent something back: nothing but a refusal (R2)."""
-
-    def data_frame(self, frame: bytes) -> None:
-        """A frame came in on the data plane, its topic included."""
-
-    def link_up(self, dial: int) -> None:
-        """The other side of a dial has completed ZeroMQ's handshake, for the first time or again.
-
-        What was sent before may have been lost or may still arrive.
-        """
-
-    def link_down(self, dial: int, reason: str) -> None:
-        """A link that was up has broken and is dialled again; or a dial could not even be tried."""
-
-    def reader(self, topic: bytes, present: bool) -> None:
-        """Somebody subscribed to a topic (each time), or the last one of its readers has gone."""
-
-    def turn_done(self) -> None:
-        """Everything of this turn has been delivered."""
-
-
-class _Port(Enum):
-    """The sockets that every node has once."""
-
-    ROUTER = auto()
-    PUB = auto()
-    SUB = auto()
-    STRANGERS = auto()
-
 
 class Transport:
-    """The sockets of one node. All calls from the loop that ran `open`.
+    """The sockets of one node. All calls are for the loop that runs `open`, from then to `close`.
 
     ``counters`` counts by reason what was taken in and dropped, and what could not be done:
     ``multipart``, ``foreign`` (no subscription on the data plane's port), ``failed_handshakes``
@@ -128,27 +72,18 @@ class Transport:
         self._handler = handler
         self._config = config
         self._is_open = False
-        self._stirred: set[_Port] = set()
-        self._stirred_dials: dict[int, Dial] = {}
-        self._turn_handle: asyncio.Handle | None = None
         self._dials: dict[int, Dial] = {}
-        self._failures: list[tuple[int, str]] = []
-        self._sockets: list[Sock] = []
-        self._monitors: list[Monitor] = []
         self._attached: set[str] = set()
-        self._is_paused = False
+        self._sockets: list[Sock] = []
+        self._monitored: list[Sock] = []
         self._claim: PathClaim | None = None
         self.counters: Counter[str] = Counter()
         self.endpoints: tuple[str, ...] = ()
         self.data_endpoints: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        if not self._is_open:
-            return "<Transport closed>"
-        return (
-            f"<Transport {self.endpoints[0]} [{len(self._dials)} dials, "
-            f"{len(self._attached)} attached]>"
-        )
+        where = self.endpoints[0] if self._is_open and self.endpoints else "closed"
+        return f"<Transport {where} [{len(self._dials)} dials, {len(self._attached)} attached]>"
 
     async def open(self) -> None:
         """Create the sockets and bind. Afterwards ``endpoints`` and ``data_endpoints`` are known.
@@ -160,15 +95,14 @@ class Transport:
         """
         check_libzmq()
         at = await numeric(self._bind, "bind")
-        self._loop = asyncio.get_running_loop()
-        self._readiness = Readiness(self._loop)
+        self._turns = Turns(asyncio.get_running_loop(), self._handler.turn_done)
         self._context = new_context(self._config)
         self._is_open = True
         try:
             self._make_sockets()
             if at.path:
                 self._claim = PathClaim(at.path, at.path + DATA_SUFFIX)
-            at, data_at = bind_beside(self._router, self._pub, at)
+            at, data_at = bind_beside(self._system.socket, self._readers.socket, at)
             self.endpoints, self.data_endpoints = await told(at, data_at, self._advertised)
         except zmq.ZMQError as error:
             await self.close(0)
@@ -178,31 +112,32 @@ class Transport:
             raise
 
     def _make_sockets(self) -> None:
-        config = self._config
-        self._router = router = self._new(zmq.ROUTER, _Port.ROUTER)
+        config, batch_msgs, turns = self._config, self._config.batch_msgs, self._turns
+        router = self._new(zmq.ROUTER)
         router.setsockopt(zmq.ROUTER_MANDATORY, 1)
         router.setsockopt(zmq.RCVHWM, 2 * config.system_hwm_msgs)
-        self._pub = pub = self._new(zmq.XPUB, _Port.PUB)
+        self._system = SystemIntake(router, batch_msgs, self._handler, self.counters)
+        pub = self._new(zmq.XPUB)
         pub.setsockopt(zmq.XPUB_VERBOSE, 1)
         pub.setsockopt(zmq.MAXMSGSIZE, SUBSCRIPTION_BYTES)
         # A mark may act at half its number; a peer beyond `window_msgs` counts as lagging.
         pub.setsockopt(zmq.SNDHWM, 2 * config.window_msgs)
-        self._sub = self._new(zmq.SUB, _Port.SUB)
-        self._sub.setsockopt(zmq.RCVHWM, config.window_msgs)
+        self._readers = ReaderIntake(pub, batch_msgs, self._handler, self.counters)
+        sub = self._new(zmq.SUB)
+        sub.setsockopt(zmq.RCVHWM, config.window_msgs)
+        self._data = DataIntake(sub, batch_msgs, self._handler)
+        for source in (self._system, self._readers, self._data):
+            turns.add(source)
         for socket in (router, pub):
-            monitor = Monitor(self._context, socket, _FAILED_HANDSHAKES)
-            self._monitors.append(monitor)
-            self._watch(monitor.socket, _Port.STRANGERS)
+            pair = monitor(self._context, socket, FailedHandshakes.EVENTS)
+            self._monitored.append(socket)
+            self._sockets.append(pair)
+            turns.add(FailedHandshakes(pair, batch_msgs, self.counters))
 
-    def _new(self, kind: int, port: _Port) -> Sock:
+    def _new(self, kind: int) -> Sock:
         socket = new_socket(self._context, kind, self._config)
         self._sockets.append(socket)
-        self._watch(socket, port)
         return socket
-
-    def _watch(self, socket: Sock, port: _Port) -> None:
-        self._readiness.watch(socket.fileno(), partial(self._wake, port))
-        self._stir(port)
 
     async def close(self, linger_secs: float) -> None:
         """Close all; what has been sent may take ``linger_secs`` to leave. May be called twice.
@@ -213,15 +148,12 @@ class Transport:
         if not self._is_open:
             return
         self._is_open = False
-        if self._turn_handle is not None:
-            self._turn_handle.cancel()
-        self._readiness.close()
+        self._turns.close()
         for dial in self._dials.values():
             dial.close(linger_secs)
         self._dials.clear()
-        self._stirred_dials.clear()
-        for monitor in self._monitors:
-            monitor.close()
+        for socket in self._monitored:
+            socket.disable_monitor()
         for socket in self._sockets:
             socket.close(linger=round(linger_secs * 1000))
         try:
@@ -249,23 +181,21 @@ class Transport:
         if parsed is None:
             self._fail(dial, f"{endpoint} is no address that can be dialled")
             return
+        self._connect(dial, parsed)
+
+    def _connect(self, number: int, endpoint: Endpoint) -> None:
         try:
-            self._dials[dial] = new = Dial(self._context, dial, parsed, self._config)
+            new = Dial(self._context, number, endpoint, self._config, self._handler, self.counters)
         except zmq.ZMQError as error:
-            self._fail(dial, f"{endpoint} cannot be dialled: {error.strerror}")
+            self._fail(number, f"{endpoint} cannot be dialled: {error.strerror}")
             return
-        for socket, has_news in ((new.socket, False), (new.monitor.socket, True)):
-            self._readiness.watch(socket.fileno(), partial(self._wake_dial, new, has_news))
-        self._stirred_dials[dial] = new
-        self._schedule()
+        self._dials[number] = new
+        self._turns.add(new)
+        self._turns.add(new.news)
 
     def _fail(self, dial: int, reason: str) -> None:
         self.counters["failed_dials"] += 1
-        self._tell_failure(dial, reason)
-
-    def _tell_failure(self, dial: int, reason: str) -> None:
-        self._failures.append((dial, reason))
-        self._schedule()
+        self._turns.call(partial(self._handler.link_down, dial, reason))
 
     def hangup(self, dial: int) -> None:
         """End a link; what was sent on it may take `GOODBYE_SECS` to leave. Unknown: ignored."""
@@ -274,9 +204,8 @@ class Transport:
             self._close_dial(old, GOODBYE_SECS)
 
     def _close_dial(self, dial: Dial, linger_secs: float) -> None:
-        self._stirred_dials.pop(dial.number, None)
-        self._readiness.unwatch(dial.socket.fileno())
-        self._readiness.unwatch(dial.monitor.socket.fileno())
+        self._turns.remove(dial)
+        self._turns.remove(dial.news)
         dial.close(linger_secs)
 
     def send(self, dial: int, frame: bytes) -> None:
@@ -290,28 +219,27 @@ class Transport:
         if to is None:
             return
         if to.send(frame):
-            self._stirred_dials[dial] = to
-            self._schedule()
+            self._turns.stir(to)
         else:
             self.counters["overflows"] += 1
             del self._dials[dial]
             self._close_dial(to, 0)
-            self._tell_failure(dial, "its queue of system messages is full")
-            self.dial(dial, str(to.endpoint))
+            reason = "its queue of system messages is full"
+            self._turns.call(partial(self._handler.link_down, dial, reason))
+            self._connect(dial, to.endpoint)
 
     def refuse(self, stranger: bytes, frame: bytes) -> None:
         """Answer whoever sent a system frame, if it is still there (R2)."""
         try:
-            self._router.send(stranger, zmq.DONTWAIT | zmq.SNDMORE)
-            self._router.send(frame, zmq.DONTWAIT)
+            self._system.socket.send_multipart((stranger, frame), zmq.DONTWAIT)
         except zmq.ZMQError:
             self.counters["unrefusable"] += 1
-        self._stir(_Port.ROUTER)
+        self._turns.stir(self._system)
 
     def publish(self, frame: bytes) -> None:
         """Send a frame to every reader of a topic that it starts with."""
-        self._pub.send(frame, zmq.DONTWAIT)
-        self._stir(_Port.PUB)
+        self._readers.socket.send(frame, zmq.DONTWAIT)
+        self._turns.stir(self._readers)
 
     # Receiving
 
@@ -320,180 +248,40 @@ class Transport:
         parsed = parse_dialable(endpoint)
         if parsed is None or endpoint in self._attached:
             return
-        self._sub.setsockopt(zmq.IPV6, ":" in parsed.host)
+        self._data.socket.setsockopt(zmq.IPV6, ":" in parsed.host)
         try:
-            self._sub.connect(str(parsed))
+            self._data.socket.connect(str(parsed))
         except zmq.ZMQError:
             self.counters["failed_dials"] += 1
             return
         self._attached.add(endpoint)
-        self._stir(_Port.SUB)
+        self._turns.stir(self._data)
 
     def detach(self, endpoint: str) -> None:
         """Read it no more, not even what has already come. Unknown ones are ignored."""
         if endpoint in self._attached:
             self._attached.remove(endpoint)
-            self._sub.disconnect(str(parse_dialable(endpoint)))
-            self._stir(_Port.SUB)
+            self._data.socket.disconnect(str(parse_dialable(endpoint)))
+            self._turns.stir(self._data)
 
     def subscribe(self, topic: bytes) -> None:
         """Take frames that start with a topic, from every node attached to."""
-        self._sub.setsockopt(zmq.SUBSCRIBE, topic)
-        self._stir(_Port.SUB)
+        self._data.socket.setsockopt(zmq.SUBSCRIBE, topic)
+        self._turns.stir(self._data)
 
     def unsubscribe(self, topic: bytes) -> None:
         """Take them no more; the undoing of one `subscribe`."""
-        self._sub.setsockopt(zmq.UNSUBSCRIBE, topic)
-        self._stir(_Port.SUB)
+        self._data.socket.setsockopt(zmq.UNSUBSCRIBE, topic)
+        self._turns.stir(self._data)
 
     def pause_data(self) -> None:
         """Leave data where it is, until the senders feel it (R18)."""
-        if not self._is_paused:
-            self._is_paused = True
-            self._readiness.unwatch(self._sub.fileno())
+        if not self._data.is_paused:
+            self._data.is_paused = True
+            self._turns.remove(self._data)
 
     def resume_data(self) -> None:
         """Take data again."""
-        if self._is_paused:
-            self._is_paused = False
-            self._watch(self._sub, _Port.SUB)
-
-    # Turns
-
-    def _wake(self, port: _Port) -> None:
-        self._stirred.add(port)
-        if self._turn_handle is None:
-            self._turn()
-
-    def _wake_dial(self, dial: Dial, has_news: bool) -> None:
-        dial.has_news |= has_news
-        self._stirred_dials[dial.number] = dial
-        if self._turn_handle is None:
-            self._turn()
-
-    def _stir(self, port: _Port) -> None:
-        self._stirred.add(port)
-        self._schedule()
-
-    def _schedule(self) -> None:
-        if self._turn_handle is None:
-            self._turn_handle = self._loop.call_soon(self._turn)
-
-    def _turn(self) -> None:
-        """Serve what is stirred; what still is afterwards has another turn coming."""
-        self._turn_handle = None
-        try:
-            if self._serve():
-                self._handler.turn_done()
-        finally:
-            if self._is_open and (self._stirred or self._stirred_dials):
-                self._schedule()
-
-    def _serve(self) -> bool:
-        """Serve each socket once, for a batch at most; True if the handler was told anything."""
-        started = monotonic()
-        told = self._tell_failures()
-        told |= self._take_system(started + TURN_SECS / 2)
-        for dial in tuple(self._stirred_dials.values()):
-            told |= self._take_news(dial)
-            told |= self._take_refusals(dial)
-        if _Port.STRANGERS in self._stirred:
-            self._count_strangers()
-        if _Port.PUB in self._stirred:
-            told |= self._take_readers()
-        if _Port.SUB in self._stirred:
-            told |= self._take_data(started + TURN_SECS)
-        return told and self._is_open
-
-    def _tell_failures(self) -> bool:
-        failures, self._failures = self._failures, []
-        for dial, reason in failures:
-            self._handler.link_down(dial, reason)
-        return bool(failures)
-
-    def _take_system(self, until: float) -> bool:
-        router = self._router
-        for taken in range(self._config.batch_msgs):
-            try:
-                stranger = router.recv(zmq.DONTWAIT)
-                frame = self._receive(router)
-            except zmq.ZMQError:
-                self._stirred.discard(_Port.ROUTER)
-                return taken > 0
-            if frame is not None:
-                self._handler.system_frame(frame, stranger)
-            if monotonic() >= until:
-                break
-        self._stirred.add(_Port.ROUTER)
-        return True
-
-    def _take_news(self, dial: Dial) -> bool:
-        told = False
-        if dial.has_news:
-            for up in dial.changes():
-                told = True
-                if up:
-                    self._handler.link_up(dial.number)
-                else:
-                    self._handler.link_down(dial.number, "the connection broke")
-            dial.has_news = False
-        return told
-
-    def _take_refusals(self, dial: Dial) -> bool:
-        for taken in range(self._config.batch_msgs):
-            if self._dials.get(dial.number) is not dial:
-                return taken > 0  # hung up by the handler
-            if not dial.is_readable():
-                self._stirred_dials.pop(dial.number, None)
-                return taken > 0
-            frame = self._receive(dial.socket)
-            if frame is not None:
-                self._handler.refusal_frame(dial.number, frame)
-        return True
-
-    def _count_strangers(self) -> None:
-        self._stirred.discard(_Port.STRANGERS)
-        for monitor in self._monitors:
-            for _ in monitor.drain():
-                self.counters["failed_handshakes"] += 1
-
-    def _take_readers(self) -> bool:
-        for taken in range(self._config.batch_msgs):
-            try:
-                frame = self._receive(self._pub)
-            except zmq.ZMQError:
-                self._stirred.discard(_Port.PUB)
-                return taken > 0
-            if frame and frame[0] <= 1:
-                self._handler.reader(frame[1:], frame[0] == 1)
-            elif frame is not None:
-                self.counters["foreign"] += 1
-        return True
-
-    def _take_data(self, until: float) -> bool:
-        receive, deliver = self._sub.recv, self._handler.data_frame
-        for taken in range(self._config.batch_msgs):
-            if self._is_paused:
-                self._stirred.discard(_Port.SUB)
-                return taken > 0
-            try:
-                frame = receive(zmq.DONTWAIT)
-            except zmq.ZMQError:
-                self._stirred.discard(_Port.SUB)
-                return taken > 0
-            # Parts of a message of several come as frames of their own: telling costs as much as
-            # receiving, and whoever parses the frame has to judge it anyway.
-            deliver(frame)
-            if monotonic() >= until:
-                break
-        return True
-
-    def _receive(self, socket: Sock) -> bytes | None:
-        """The next frame; None in place of a message of several, which nobody here sends (R26)."""
-        frame = socket.recv(zmq.DONTWAIT, copy=False)
-        if not frame.more:
-            return frame.bytes
-        while frame.more:
-            frame = socket.recv(zmq.DONTWAIT, copy=False)
-        self.counters["multipart"] += 1
-        return None
+        if self._data.is_paused:
+            self._data.is_paused = False
+            self._turns.add(self._data)
