@@ -1,0 +1,251 @@
+"""`ZmqBus`: pipecat's `WorkerBus` over the mesh.
+
+A thin shell: arguments, start and stop, and the names that others can target. Between start and
+stop a `Session` does the work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from pipecat.bus import BusMessage, BusSubscriber, WorkerBus
+from pipecat.bus.serializers.base import MessageSerializer
+
+from zmqbus import registry
+from zmqbus.codec import MsgpackSerializer
+from zmqbus.config import MeshConfig
+from zmqbus.core.channel import Channel
+from zmqbus.errors import BusStateError, ConfigError
+from zmqbus.node import MeshNode
+from zmqbus.packets import Interest, channel_id
+from zmqbus.session import Session
+from zmqbus.settings import MAX_NAME_BYTES, check_name, choose, switch, text
+from zmqbus.views import BusStats, Peer
+
+
+class ZmqBus(WorkerBus):
+    """A worker bus without a server: runners find each other and talk directly.
+
+    Event handlers available:
+
+    - on_peer_joined(bus, peer): Another runner on the channel can be reached, both ways.
+    - on_peer_left(bus, peer, reason): It said goodbye.
+    - on_peer_lost(bus, peer, reason): It died or was cut off.
+    - on_peer_busy(bus, peer, silent_secs): It lives, but its event loop does not turn.
+    - on_messages_lost(bus, peer, lost_msgs, plane, reason): So many of its messages will never
+      arrive; plane is "system" or "data".
+    - on_peer_refused(bus, text): Somebody was turned down, or we were: version, name or limit.
+
+    Example::
+
+        bus = ZmqBus(channel="acme")
+        runner = WorkerRunner(bus=bus)
+    """
+
+    def __init__(
+        self,
+        *,
+        channel: str | None = None,
+        bind: str | None = None,
+        advertise: str | None = None,
+        peers: Sequence[str] | None = None,
+        discovery: Sequence[str] | None = None,
+        insecure: bool | None = None,
+        observe_all: bool | None = None,
+        node: MeshNode | None = None,
+        config: MeshConfig | None = None,
+        serializer: MessageSerializer | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Check the arguments. Touches no socket and no loop before `start`.
+
+        Each may come from the environment instead, as ``ZMQBUS_CHANNEL`` and so on; an argument
+        wins.
+
+        Args:
+            channel: Who hears whom; matched exactly. Default "pipecat:bus".
+            bind: See `MeshNode`; default "tcp://127.0.0.1:*".
+            advertise: See `MeshNode`.
+            peers: See `MeshNode`.
+            discovery: See `MeshNode`; default ("local",).
+            insecure: See `MeshNode`.
+            observe_all: Whether to receive also what is targeted at other runners' workers.
+            node: A node to share with other buses of this process, instead of the transport
+                arguments above.
+            config: See `MeshConfig`; that of ``node`` if one is given.
+            serializer: Default `MsgpackSerializer`. Every runner of a channel needs the same.
+            **kwargs: Additional arguments passed to `WorkerBus`.
+
+        Raises:
+            ConfigError: A setting cannot be used.
+            InsecureBindError: ``bind`` can be reached by others.
+        """
+        super().__init__(**kwargs)
+        self._channel_name = check_name("channel", choose("channel", channel, "pipecat:bus", text))
+        self._observe_all = choose("observe_all", observe_all, False, switch)
+        transport = {
+            "bind": bind,
+            "advertise": advertise,
+            "peers": peers,
+            "discovery": discovery,
+            "insecure": insecure,
+            "config": config,
+        }
+        for name, value in transport.items():
+            if node is not None and value is not None:
+                raise ConfigError(name, value, "a shared node is given too", "give it to the node")
+        self._node = node or MeshNode(**transport)  # type: ignore[arg-type]
+        self._serializer = serializer or MsgpackSerializer()
+        self._session: Session | None = None
+        self._names: dict[str, None] = {}
+        self._stopping: asyncio.Task[None] | None = None
+        for event in ("joined", "left", "lost", "busy", "refused"):
+            self._register_event_handler(f"on_peer_{event}")
+        self._register_event_handler("on_messages_lost")
+
+    # -- views
+
+    @property
+    def channel(self) -> str:
+        """The channel's name."""
+        return self._channel_name
+
+    @property
+    def endpoint(self) -> str:
+        """Where other nodes reach this one: a seed for them.
+
+        Raises:
+            BusStateError: The bus is not started.
+        """
+        return self._node.endpoint
+
+    @property
+    def peers(self) -> list[Peer]:
+        """The runners on this channel, joined or on their way in or out."""
+        return self._session.directory.peers if self._session else []
+
+    def stats(self) -> BusStats:
+        """Counts since `start`, and what is held now."""
+        return self._session.stats() if self._session else BusStats()
+
+    # -- life
+
+    async def start(self) -> None:
+        """Start local dispatch, bind, and look for peers. Does not wait for any.
+
+        Raises:
+            BindError: The address is taken or not one of this machine.
+        """
+        if self._session is not None:
+            return
+        await super().start()
+        try:
+            runner = registry.runner_of(self)
+            interest = Interest(
+                channel=channel_id(self._channel_name),
+                name=self._channel_name,
+                runner=check_name("name of the runner", runner.name) if runner else "",
+                started_at_ns=time.time_ns(),
+                subscribers=self._announced(),
+                observe_all=self._observe_all,
+            )
+            self._session = await self._node.open_channel(interest, self._begin)
+        except BaseException:
+            await super().stop()
+            raise
+
+    def _begin(self, channel: Channel) -> Session:
+        return Session(self, self._node, channel, self._serializer)
+
+    async def stop(self) -> None:
+        """Let the last messages leave, say goodbye, close; returns within ``linger_secs`` + 1 s.
+
+        May be called twice, and from a handler: that goes on until it awaits something.
+        """
+        if self._stopping is None or self._stopping.done():
+            self._stopping = asyncio.get_running_loop().create_task(self._leave())
+        await asyncio.shield(self._stopping)
+        if not registry.is_dispatching(self, asyncio.current_task()):
+            await super().stop()
+            return
+        self._dispatch_end = asyncio.get_running_loop().create_task(super().stop())
+
+    async def _leave(self) -> None:
+        if self._session is not None:
+            await self._node.close_channel(self._session.channel.interest.channel)
+            self._session.close()
+            self._session = None
+
+    # -- subscribers
+
+    async def subscribe(self, subscriber: BusSubscriber) -> None:
+        """Register a subscriber; messages can be targeted at its name from everywhere."""
+        await super().subscribe(subscriber)
+        self._names[subscriber.name] = None
+        self._announce()
+
+    async def unsubscribe(self, subscriber: BusSubscriber) -> None:
+        """Remove a subscriber."""
+        await super().unsubscribe(subscriber)
+        self._names.pop(subscriber.name, None)
+        self._announce()
+
+    def _announced(self) -> tuple[str, ...]:
+        """Names others may target. One that is too long is left out and reached by broadcast."""
+        fit = [n for n in self._names if len(n.encode("utf-8", "replace")) <= MAX_NAME_BYTES]
+        return tuple(fit[: self._node.config.max_subscribers])
+
+    def _announce(self) -> None:
+        if self._session is not None:
+            interest = replace(self._session.channel.interest, subscribers=self._announced())
+            self._node.alter_channel(interest)
+
+    # -- sending
+
+    async def publish(self, message: BusMessage) -> None:
+        """Deliver to local subscribers at once, and to whoever else can receive it.
+
+        Waits only for a peer that is a window behind: up to ``slow_peer_timeout_secs`` for data,
+        ``system_timeout_secs`` for system messages; also gives the loop a turn once in a batch.
+
+        Args:
+            message: The bus message to publish.
+
+        Raises:
+            CodecError: The message cannot travel and somebody elsewhere would receive it; nobody
+                was given it.
+            MessageTooLargeError: It is larger than ``max_message_bytes``.
+        """
+        if self._session is None:
+            self.on_message_received(message)
+        else:
+            await self._session.publish(message)
+
+    # -- waiting
+
+    async def wait_for_peers(self, count: int, *, timeout_secs: float | None = None) -> list[Peer]:
+        """Wait until at least ``count`` other runners have joined; returns all that have.
+
+        Raises:
+            TimeoutError: They have not within ``timeout_secs``; names those that are there.
+            BusStateError: The bus is not started, or was stopped meanwhile.
+        """
+        return await self._started().directory.wait_for_peers(count, timeout_secs)
+
+    async def wait_for_worker(self, name: str, *, timeout_secs: float | None = None) -> str:
+        """Wait until a worker is announced, here or elsewhere; returns its runner's name.
+
+        Raises:
+            TimeoutError: It is not within ``timeout_secs``; names the workers that are.
+            BusStateError: The bus is not started, or was stopped meanwhile.
+        """
+        return await self._started().directory.wait_for_worker(name, timeout_secs)
+
+    def _started(self) -> Session:
+        if self._session is None:
+            raise BusStateError("The bus is not started: call `start()`, or run its runner, first.")
+        return self._session

@@ -1,0 +1,129 @@
+"""Who is on a channel: runners and their announced workers, for views and for those who wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from pipecat.bus import BusWorkerRegistryMessage
+
+from zmqbus.bell import Bell
+from zmqbus.core import Node
+from zmqbus.core.channel import Channel
+from zmqbus.errors import BusStateError
+from zmqbus.packets import Interest, NodeId, Plane
+from zmqbus.views import Peer
+
+T = TypeVar("T")
+
+
+class Directory:
+    """The runners and workers of one open channel.
+
+    Args:
+        core: The node's core.
+        channel: The channel.
+    """
+
+    def __init__(self, core: Node, channel: Channel) -> None:
+        self._core = core
+        self._channel = channel
+        self._workers: dict[str, tuple[str, ...]] = {}
+        self._last: dict[NodeId, Peer] = {}
+        self._bell = Bell()
+        self._closed = False
+
+    # -- news
+
+    def note_registry(self, message: BusWorkerRegistryMessage) -> None:
+        """A runner, perhaps our own, has announced its workers."""
+        self._workers[message.runner] = tuple(entry.name for entry in message.workers)
+        self._bell.ring()
+
+    def note_joined(self, node: NodeId, interest: Interest) -> Peer:
+        """A peer has joined."""
+        self._last[node] = peer = self.peer(node, interest)
+        self._bell.ring()
+        return peer
+
+    def note_gone(self, node: NodeId, state: str) -> Peer:
+        """A peer that had joined has gone, and its workers with it; as it was last seen."""
+        peer = self._last.pop(node)
+        self._workers.pop(peer.name, None)
+        self._bell.ring()
+        return replace(peer, state=state)
+
+    def close(self) -> list[str]:
+        """End all waiting; returns the runners whose workers were known."""
+        self._closed = True
+        self._bell.ring()
+        return list(self._workers)
+
+    # -- views
+
+    @property
+    def peers(self) -> list[Peer]:
+        """The runners on the channel, joined or on their way in or out."""
+        return [self.peer(n, m.interest) for n, m in self._channel.members.items() if m.present]
+
+    @property
+    def joined(self) -> list[Peer]:
+        """The runners that can be reached, both ways, on both planes."""
+        return [self.peer(n, m.interest) for n, m in self._channel.members.items() if m.joined]
+
+    def peer(self, node: NodeId, interest: Interest) -> Peer:
+        """What is known of one peer."""
+        known = self._core.peers.get(node)
+        return Peer(
+            name=interest.runner,
+            node=node.hex(),
+            state=known.state.value if known else "lost",
+            host=known.hello.host if known else "",
+            pid=known.hello.pid if known else 0,
+            endpoint=known.hello.endpoints[0] if known else "",
+            subscribers=interest.subscribers,
+            workers=self._workers.get(interest.runner, ()),
+            rtt_secs=known.rtt_secs if known else None,
+            lag_secs=known.lag_secs if known else 0.0,
+            behind_msgs=self._channel.outlets[Plane.DATA].behind_msgs(node),
+        )
+
+    # -- waiting
+
+    async def wait_for_peers(self, count: int, timeout_secs: float | None) -> list[Peer]:
+        """See `ZmqBus.wait_for_peers`."""
+
+        def enough() -> list[Peer] | None:
+            joined = self.joined
+            return joined if len(joined) >= count else None
+
+        return await self._wait_for(enough, f"{count} peers", timeout_secs)
+
+    async def wait_for_worker(self, name: str, timeout_secs: float | None) -> str:
+        """See `ZmqBus.wait_for_worker`."""
+
+        def announced() -> str | None:
+            return next((r for r, workers in self._workers.items() if name in workers), None)
+
+        return await self._wait_for(announced, f"worker {name!r}", timeout_secs)
+
+    async def _wait_for(
+        self, find: Callable[[], T | None], what: str, timeout_secs: float | None
+    ) -> T:
+        try:
+            async with asyncio.timeout(timeout_secs):
+                while not self._closed:
+                    found = find()
+                    if found is not None:
+                        return found
+                    await self._bell.wait(None)
+        except TimeoutError:
+            raise TimeoutError(f"No {what} within {timeout_secs} s; {self._known()}.") from None
+        raise BusStateError(f"The bus was stopped while {what} were waited for.")
+
+    def _known(self) -> str:
+        peers = ", ".join(map(str, self.peers)) or "none"
+        workers = ", ".join(sorted(w for ws in self._workers.values() for w in ws)) or "none"
+        return f"peers: {peers}; workers: {workers}"

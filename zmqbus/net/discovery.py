@@ -1,0 +1,119 @@
+"""Where to look for other nodes: seeds, and the rendezvous directory of this host.
+
+Discovery only says where somebody may listen, again and again; whether anybody does, and who, is
+found out by dialling (R31). So nothing here gives up, and nothing here can be wrong for long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from loguru import logger
+
+from zmqbus.errors import ConfigError
+from zmqbus.net.endpoint import Endpoint, parse_seed
+from zmqbus.net.rendezvous import Rendezvous
+from zmqbus.net.seeds import resolve
+from zmqbus.packets import ChannelId, NodeId
+
+METHODS = ("local",)
+_SEED_FIRST_SECS = 0.25
+_SEED_MAX_SECS = 5.0
+_LOCAL_SECS = 2.0
+
+
+class Discovery:
+    """Calls ``found`` with every address that may be a node's, while it runs.
+
+    Args:
+        seeds: Addresses the user gave; asked again for ever, with a pause that doubles up to 5 s.
+        methods: Any of `METHODS`.
+        found: Called with alternative addresses of one node, and the node if it is known.
+
+    Raises:
+        ConfigError: A seed does not parse, or a method is unknown.
+    """
+
+    def __init__(
+        self,
+        *,
+        seeds: Sequence[str],
+        methods: Sequence[str],
+        found: Callable[[tuple[str, ...], NodeId | None], None],
+    ) -> None:
+        if isinstance(seeds, str):
+            raise ConfigError("peers", seeds, "a str, not a list of them", "write it in brackets")
+        for method in (methods,) if isinstance(methods, str) else methods:
+            if method not in METHODS:
+                known = ", ".join(map(repr, METHODS))
+                raise ConfigError(
+                    "discovery", method, "no way of discovery", f"use any of {known}, or ()"
+                )
+        self.counters: Counter[str] = Counter()
+        self._seeds = [parse_seed(seed) for seed in seeds]
+        self._found = found
+        self._rendezvous = Rendezvous() if methods else None
+        self._channels: set[ChannelId] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # -- life
+
+    def start(self) -> None:
+        """Look, from now on."""
+        loop = asyncio.get_running_loop()
+        work = [self._ask_seed(seed) for seed in self._seeds]
+        if self._rendezvous:
+            work.append(self._look_around())
+        self._tasks = [loop.create_task(w) for w in work]
+
+    def stop(self) -> None:
+        """Look no more, and leave no trace on this host."""
+        for task in self._tasks:
+            task.cancel()
+        self._tasks = []
+        self._channels.clear()
+        if self._rendezvous:
+            self._rendezvous.close()
+
+    def join(self, channel: ChannelId, node: NodeId, endpoints: tuple[str, ...]) -> None:
+        """Let others on this host find ``node`` on ``channel``, and look for them at once."""
+        self._channels.add(channel)
+        if self._rendezvous:
+            self._rendezvous.register(channel, node, endpoints)
+            self._look(channel)
+
+    def leave(self, channel: ChannelId, node: NodeId) -> None:
+        """Undo `join`."""
+        self._channels.discard(channel)
+        if self._rendezvous:
+            self._rendezvous.unregister(channel, node)
+
+    # -- looking
+
+    def _look(self, channel: ChannelId) -> None:
+        assert self._rendezvous is not None, "only called with local discovery"
+        for node, endpoints in self._rendezvous.find(channel):
+            self._found(endpoints, node)
+
+    async def _look_around(self) -> None:
+        """Look again now and then: two that started at once may have missed each other."""
+        while True:
+            await asyncio.sleep(_LOCAL_SECS)
+            for channel in sorted(self._channels):
+                self._look(channel)
+
+    async def _ask_seed(self, seed: Endpoint) -> None:
+        pause_secs, reported = _SEED_FIRST_SECS, False
+        while True:
+            resolution = await resolve(seed)
+            for endpoint in resolution.endpoints:
+                self._found((endpoint,), None)
+            if resolution.reason:
+                self.counters["seeds_unresolved"] += 1
+            if resolution.reason and not reported:
+                reported = True
+                logger.warning(f"zmqbus: seed {seed}: {resolution.reason}; trying on")
+            await asyncio.sleep(pause_secs)
+            pause_secs = min(2 * pause_secs, _SEED_MAX_SECS)

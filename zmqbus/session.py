@@ -1,0 +1,192 @@
+"""`Session`: one life of a bus on its channel, from `start()` to `stop()`.
+
+What the application sends is encoded once and handed to the node, if somebody elsewhere can
+receive it; what peers send is checked and put into the subscribers' queues; what happens to peers
+is logged, told to event handlers, and to pipecat's registry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from loguru import logger
+from pipecat.bus import BusMessage, BusSystemMessage, BusWorkerRegistryMessage, WorkerBus
+from pipecat.bus.serializers.base import MessageSerializer
+
+from zmqbus import registry
+from zmqbus.core.channel import Channel
+from zmqbus.core.outbox import (
+    Delivered,
+    Departure,
+    Event,
+    GapOpened,
+    GapRepaired,
+    MessagesLost,
+    NameShared,
+    PeerBusy,
+    PeerGone,
+    PeerJoined,
+    PeerRefused,
+    SnapshotsArrived,
+)
+from zmqbus.directory import Directory
+from zmqbus.node import MeshNode
+from zmqbus.packets import NodeId, Plane
+from zmqbus.reception import Reception, Translator
+from zmqbus.views import BusStats
+
+_RESUME_CHECK_SECS = 0.002
+"""How often a stalled channel looks whether its subscribers have caught up. More often costs CPU
+just when there is none to spare; rarer leaves subscribers idle."""
+
+
+class Session:
+    """One life of a bus; the node's `ChannelPort`.
+
+    Args:
+        bus: Whose subscribers receive and whose event handlers are called.
+        node: The node that has the channel open.
+        channel: The open channel.
+        serializer: The bus' codec.
+    """
+
+    def __init__(
+        self, bus: WorkerBus, node: MeshNode, channel: Channel, serializer: MessageSerializer
+    ) -> None:
+        self.channel = channel
+        self.directory = Directory(node.core, channel)
+        self._bus = bus
+        self._node = node
+        self._translator = Translator(serializer, node.core.id, node.config.max_message_bytes)
+        self._reception = Reception(self._translator, bus.name)
+        self._sent_msgs = self._sent_bytes = self._lost_msgs = self._waits = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def stats(self) -> BusStats:
+        """Counts since the start, and what is held now."""
+        kept = [outlet.kept for outlet in self.channel.outlets]
+        return BusStats(
+            peers=len(self.directory.joined),
+            sent_msgs=self._sent_msgs,
+            sent_bytes=self._sent_bytes,
+            received_msgs=self._reception.received_msgs,
+            received_bytes=self._reception.received_bytes,
+            lost_msgs=self._lost_msgs,
+            waits=self._waits,
+            history_msgs=sum(msgs for msgs, _ in kept),
+            history_bytes=sum(size_bytes for _, size_bytes in kept),
+            dropped=dict(self._reception.dropped),
+            counters=self._node.counters,
+        )
+
+    def close(self) -> None:
+        """The channel is closed: forget all who were there."""
+        self._closed = True
+        for runner in self.directory.close():
+            registry.forget_runner(self._bus, runner)
+
+    # -- sending
+
+    async def publish(self, message: BusMessage) -> None:
+        """See `ZmqBus.publish`."""
+        channel, bus = self.channel, self._bus
+        if isinstance(message, BusWorkerRegistryMessage):
+            channel.snapshots[message.runner] = self._translator.encode(message)
+            self.directory.note_registry(message)
+        audience = channel.audience(message.target)
+        if audience == ():
+            bus.on_message_received(message)
+            return
+        body = self._translator.encode(message)
+        bus.on_message_received(message)
+        plane = Plane.SYSTEM if isinstance(message, BusSystemMessage) else Plane.DATA
+        self._node.publish(channel, plane, audience, body)
+        self._sent_msgs += 1
+        self._sent_bytes += len(body)
+        if channel.outlets[plane].blockers():
+            self._waits += 1
+            await self._node.make_room(channel, plane)
+        elif not self._sent_msgs % self._node.config.batch_msgs:
+            await asyncio.sleep(0)
+
+    # -- receiving (node.ChannelPort)
+
+    def deliver(self, event: Delivered) -> None:
+        """Messages of a peer came."""
+        for body in event.bodies:
+            self._take(body, event.node)
+        if event.plane is Plane.DATA and not self.channel.stalled:
+            self._stall_if_behind()
+
+    def _take(self, body: bytes, node: NodeId) -> None:
+        message = self._reception.take(self.channel, body, node)
+        if message is None:
+            return
+        if isinstance(message, BusWorkerRegistryMessage):
+            self.directory.note_registry(message)
+        self._bus.on_message_received(message)
+
+    def _stall_if_behind(self) -> None:
+        if registry.backlog(self._bus) > self._node.config.inbox_msgs:
+            self._node.stall(self.channel, True)
+            asyncio.get_running_loop().call_later(_RESUME_CHECK_SECS, self._resume)
+
+    def _resume(self) -> None:
+        if self._closed:
+            return
+        if registry.backlog(self._bus) > self._node.config.inbox_msgs // 2:
+            asyncio.get_running_loop().call_later(_RESUME_CHECK_SECS, self._resume)
+        else:
+            self._node.stall(self.channel, False)
+
+    # -- events
+
+    def report(self, event: Event) -> None:
+        """Something happened on the channel."""
+        match event:
+            case SnapshotsArrived(_, node, bodies):
+                for body in bodies:
+                    self._take(body, node)
+            case PeerJoined(_, node, interest):
+                self._fire("on_peer_joined", self.directory.note_joined(node, interest))
+            case PeerGone():
+                self._part(event)
+            case PeerBusy(_, node, interest, silent_secs):
+                self._fire("on_peer_busy", self.directory.peer(node, interest), silent_secs)
+            case PeerRefused(_, _, text):
+                logger.warning(f"{self._bus}: {text}")
+                self._fire("on_peer_refused", text)
+            case MessagesLost():
+                self._lose(event)
+            case NameShared(_, name, holder, other):
+                former, latter = self.channel.name_of(holder), self.channel.name_of(other)
+                logger.warning(
+                    f"{self._bus}: {name!r} is on two runners, {former} and {latter}; "
+                    f"messages for it go to {former}"
+                )
+            case GapOpened() | GapRepaired():
+                logger.debug(f"{self._bus}: {event}")
+
+    def _part(self, event: PeerGone) -> None:
+        peer = self.directory.note_gone(event.node, event.how.value)
+        logger.info(f"{self._bus}: {peer} {peer.state}: {event.reason}")
+        registry.forget_runner(self._bus, event.interest.runner)
+        name = "on_peer_left" if event.how is Departure.LEFT else "on_peer_lost"
+        self._fire(name, peer, event.reason)
+
+    def _lose(self, event: MessagesLost) -> None:
+        interest = self.channel.members[event.node].interest
+        peer, plane = self.directory.peer(event.node, interest), event.plane.name.lower()
+        self._lost_msgs += event.lost_msgs
+        logger.warning(
+            f"{self._bus}: {event.lost_msgs} {plane} messages of {peer} are lost: {event.reason}"
+        )
+        self._fire("on_messages_lost", peer, event.lost_msgs, plane, event.reason)
+
+    def _fire(self, name: str, *args: Any) -> None:
+        work = self._bus._call_event_handler(name, *args)
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

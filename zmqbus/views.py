@@ -1,0 +1,70 @@
+"""What a bus tells about itself: read-only views for people, logs and dashboards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another runner on the same channel.
+
+    Parameters:
+        name: The runner's name; empty for a bus without a runner.
+        node: The incarnation, 16 hex digits.
+        state: "connecting", "joined", "busy", "unreachable", "lost" or "left".
+        host: Host name it says it runs on.
+        pid: Its process id there.
+        endpoint: Address it was reached at.
+        subscribers: Names that messages can be targeted at.
+        workers: Workers of its last registry message.
+        rtt_secs: Last round trip between the two event loops; None before the first.
+        lag_secs: How late its event loop runs its timers.
+        behind_msgs: How many of our data messages it has not acknowledged.
+    """
+
+    name: str
+    node: str
+    state: str
+    host: str
+    pid: int
+    endpoint: str
+    subscribers: tuple[str, ...]
+    workers: tuple[str, ...]
+    rtt_secs: float | None
+    lag_secs: float
+    behind_msgs: int
+
+    def __str__(self) -> str:
+        return f"{self.name or 'observer'} ({self.node[:4]}, pid {self.pid} on {self.host})"
+
+
+@dataclass(frozen=True, slots=True)
+class BusStats:
+    """Counts since `start()`, and what is held right now.
+
+    Parameters:
+        peers: Runners joined now.
+        sent_msgs: Messages handed to the mesh, each once however many receive it.
+        sent_bytes: Their size, encoded.
+        received_msgs: Messages that came and were delivered to the local subscribers.
+        received_bytes: Their size, encoded.
+        lost_msgs: Messages of others that will never arrive here (announced, never silent).
+        waits: How often `send()` waited for a slow peer.
+        history_msgs: Unacknowledged messages kept for repair now.
+        history_bytes: Their size.
+        dropped: Messages that came and were not delivered, by reason.
+        counters: What the node's parts count, by reason; all channels of the node together.
+    """
+
+    peers: int = 0
+    sent_msgs: int = 0
+    sent_bytes: int = 0
+    received_msgs: int = 0
+    received_bytes: int = 0
+    lost_msgs: int = 0
+    waits: int = 0
+    history_msgs: int = 0
+    history_bytes: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    counters: dict[str, int] = field(default_factory=dict)
