@@ -92,6 +92,8 @@ class Hello:
         data_endpoints: Addresses of the sender's XPUB.
         interests: Every channel it takes part in.
         known: How many nodes the sender is linked with or dials; who knows more tells (R9).
+        met: Names the sender's memory of the addressee; 0 for none. Another number than before
+            means that the sender has forgotten all it had with the addressee, its streams too.
     """
 
     min_version: int
@@ -104,6 +106,7 @@ class Hello:
     data_endpoints: tuple[str, ...]
     interests: tuple[Interest, ...] = ()
     known: int = 0
+    met: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,25 +209,31 @@ class Nack:
         plane: The plane.
         cursor: The last number delivered in order.
         upto: The last number known to be owed.
-        taken: How many messages of this stream were delivered or given up since the welcome. The
-            sender, who knows how many it owed, gets the exact loss by one subtraction (R15).
     """
 
     channel: ChannelId
     plane: Plane
     cursor: int
     upto: int
-    taken: int
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """All up to ``upto`` has left the history; ``lost_msgs`` owed messages never arrive (R15)."""
+    """All up to ``upto`` has left the history (R15).
+
+    Parameters:
+        channel: The channel.
+        plane: The plane.
+        upto: The last number that has left the history.
+        owed_msgs: How many messages the addressee was owed up to there since the welcome. The
+            addressee, who knows how many it took, gets the exact loss by one subtraction,
+            whatever has arrived in the meantime.
+    """
 
     channel: ChannelId
     plane: Plane
     upto: int
-    lost_msgs: int
+    owed_msgs: int
 
 
 @dataclass(frozen=True, slots=True)

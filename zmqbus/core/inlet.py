@@ -13,6 +13,7 @@ class Inlet:
 
     Invariants: everything owed up to ``cursor`` was delivered or given up; what is held early is
     sorted and has larger numbers; unless the inlet is stalled, it waits for something before it.
+    ``taken`` counts what was delivered or given up.
 
     Args:
         me: This node, to find its own exception in a broadcast.
@@ -48,14 +49,19 @@ class Inlet:
         ready = self._advance(batch.first, batch.bodies)
         return ready + self._release() if self._early else ready
 
-    def skip(self, gone: Gone) -> list[bytes]:
-        """Give up what the sender has no more; returns what may be delivered now."""
-        if gone.upto <= self.cursor:
-            return []
-        self.cursor = gone.upto
-        self.head = max(self.head, gone.upto)
-        self.taken += gone.lost_msgs
-        return self._release()
+    def skip(self, gone: Gone) -> tuple[int, list[bytes]]:
+        """Give up what the sender has no more and did not arrive.
+
+        Returns:
+            How many messages are lost, and what may be delivered now.
+        """
+        ready = self._release(gone.upto)
+        beyond = max(0, self.cursor - gone.upto)
+        lost = max(0, gone.owed_msgs - self.taken + beyond)
+        self.taken += lost
+        self.cursor = max(self.cursor, gone.upto)
+        self.head = max(self.head, self.cursor)
+        return lost, ready + self._release()
 
     def note_head(self, head: int) -> None:
         """The sender says it owes everything up to ``head``."""
@@ -110,11 +116,12 @@ class Inlet:
         self._early_msgs += len(bodies)
         self._early_bytes += size_bytes
 
-    def _release(self) -> list[bytes]:
+    def _release(self, upto: int = -1) -> list[bytes]:
+        """What may be delivered of what is held, the rest up to ``upto`` being lost."""
         ready: list[bytes] = []
         released = 0
         for first, previous, bodies in self._early:
-            if previous > self.cursor:
+            if previous > self.cursor and first > upto:
                 break
             released += 1
             self._early_msgs -= len(bodies)

@@ -11,11 +11,11 @@ and order over both needs no second mechanism. A broadcast is encoded once for a
 then are listed as exceptions.
 
 Everything unacknowledged stays in the history, within its bounds, and is sent again on request
-(`repair`); what had to be evicted is answered with `Gone` and the exact count of owed messages, by
-subtraction: what the sender has ever owed the reader, less what is still in the history, less what
-the reader says it has taken. Cumulative acknowledgement with negative acknowledgement for holes is
-the scheme of RTPS (OMG DDSI-RTPS 8.4) and NORM (RFC 5740); the bounded history with a "gone" answer
-is that of ZeroMQ's Clone pattern and of Aeron's term buffers.
+(`repair`); what had to be evicted is answered with `Gone` and the count of messages the reader was
+ever owed up to there, so that the reader, who knows what it took, knows the exact loss. Cumulative
+acknowledgement with negative acknowledgement for holes is the scheme of RTPS (OMG DDSI-RTPS 8.4)
+and NORM (RFC 5740); the bounded history with a "gone" answer is that of ZeroMQ's Clone pattern and
+of Aeron's term buffers.
 
 The same reader positions give the window (R17): a live reader further behind than the window makes
 `send()` wait, unless it is lagging, that is, was waited for long enough already.
@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from zmqbus.packets import Batch, ChannelId, Gone, NodeId, Plane
 
@@ -37,6 +38,7 @@ class Reader:
     Parameters:
         acked: It is owed nothing up to this number, because it acknowledged it or never was.
         acked_bytes: Bytes of all messages up to there.
+        since: The number it started after.
         owed_msgs: Messages for it alone since its start; broadcasts come from the outlet's count.
         broadcasts_before: The outlet's count of broadcasts at its start.
         live: Whether it is linked; an unlinked reader is kept for repair but not waited for.
@@ -45,6 +47,7 @@ class Reader:
 
     acked: int
     acked_bytes: int
+    since: int
     broadcasts_before: int
     owed_msgs: int = 0
     live: bool = True
@@ -85,6 +88,7 @@ class Outlet:
         history_bytes: Most bytes kept.
         window_msgs: How far behind a reader may be before `blockers` names it.
         window_bytes: The same in bytes.
+        head: Number of the last message of an earlier life of the channel.
     """
 
     def __init__(
@@ -96,31 +100,30 @@ class Outlet:
         history_bytes: int,
         window_msgs: int,
         window_bytes: int,
+        head: int = 0,
     ) -> None:
         self.channel = channel
         self.plane = plane
-        self.head = 0
+        self.head = head
         self.readers: dict[NodeId, Reader] = {}
         self._limits = history_msgs, history_bytes
         self._window = window_msgs, window_bytes
-        self._base = 0
+        self._base = head
         self._entries: deque[_Entry] = deque()
         self._end_bytes = 0
         self._base_bytes = 0
         self._broadcasts = 0
-        self._last_broadcast = 0
+        self._last_broadcast = head
         self._last_targeted: dict[NodeId, int] = {}
         self._runs: list[_Run] = []
         self._slowest: tuple[int, int] | None = None
 
     # -- readers
 
-    def add_reader(self, node: NodeId) -> int:
-        """Owe ``node`` everything from here on; returns the number it is not owed."""
-        self.readers[node] = Reader(self.head, self._end_bytes, self._broadcasts)
-        self._last_targeted.pop(node, None)
+    def add_reader(self, node: NodeId) -> None:
+        """Owe ``node`` everything from here on."""
+        self.readers[node] = Reader(self.head, self._end_bytes, self.head, self._broadcasts)
         self._slowest = None
-        return self.head
 
     def drop_reader(self, node: NodeId) -> None:
         """Owe ``node`` nothing any more."""
@@ -154,10 +157,12 @@ class Outlet:
     # -- sending
 
     def append(self, body: bytes, readers: tuple[NodeId, ...] | None) -> None:
-        """Number a message for ``readers`` (None: all) and keep it until `take` and repair.
+        """Number a message for ``readers`` (None: all) and keep it for `take` and repair.
 
-        The readers named must be known.
+        The readers named must be known; a message for nobody is no message.
         """
+        if not (self.readers if readers is None else readers):
+            return
         if readers is not None:
             self._catch_up(readers)
         elif self._last_targeted:
@@ -222,25 +227,24 @@ class Outlet:
     # -- repair
 
     def repair(
-        self, node: NodeId, cursor: int, upto: int, taken: int, budget_bytes: int
+        self, node: NodeId, cursor: int, upto: int, budget_bytes: int
     ) -> tuple[Gone | None, list[Batch]]:
-        """Answer ``node``: it has all up to ``cursor``, took ``taken`` and misses up to ``upto``.
+        """Answer ``node``: it has all up to ``cursor`` and misses what it is owed up to ``upto``.
 
         Returns:
-            What is lost for ever, if anything, and what can be sent again: at least one message if
-            there is any, then as many as fit into ``budget_bytes``.
+            What has left the history, if any of it may be missed, and what can be sent again: at
+            least one message if there is any, then as many as fit into ``budget_bytes``.
         """
         gone = None
         if cursor < self._base:
-            lost = self._owed_msgs(node) - self._kept_msgs(node) - taken
-            if lost > 0 or upto <= self._base:
-                gone = Gone(self.channel, self.plane, self._base, max(lost, 0))
-                cursor = self._base
+            owed = self._owed_msgs(node) - self._kept_msgs(node)
+            gone = Gone(self.channel, self.plane, self._base, owed)
+            cursor = self._base
         batches: list[Batch] = []
         previous = first = cursor
         bodies: list[bytes] = []
-        for number in range(max(cursor, self._base) + 1, min(upto, self.head) + 1):
-            entry = self._entries[number - self._base - 1]
+        wanted = islice(self._entries, cursor - self._base, max(upto - self._base, 0))
+        for number, entry in enumerate(wanted, cursor + 1):
             if entry.readers is not None and node not in entry.readers:
                 continue
             if budget_bytes <= 0:
@@ -262,12 +266,18 @@ class Outlet:
         last = self._last_targeted.get(node, self._last_broadcast)
         return max(last, reader.acked)
 
+    def behind_msgs(self, node: NodeId) -> int:
+        """How far ``node`` is behind, counting what others were sent in between; 0 if unknown."""
+        reader = self.readers.get(node)
+        return max(0, self.last_owed(node) - reader.acked) if reader else 0
+
     def _owed_msgs(self, node: NodeId) -> int:
         reader = self.readers[node]
         return reader.owed_msgs + self._broadcasts - reader.broadcasts_before
 
     def _kept_msgs(self, node: NodeId) -> int:
-        return sum(e.readers is None or node in e.readers for e in self._entries)
+        owed = islice(self._entries, max(0, self.readers[node].since - self._base), None)
+        return sum(e.readers is None or node in e.readers for e in owed)
 
     # -- flow
 

@@ -61,8 +61,8 @@ class Traffic:
     def heard_batch(self, node: NodeId, batch: Batch, now: float) -> None:
         """Messages of a peer came, on either plane."""
         inlet = self._inlet(node, batch.channel, batch.plane)
-        if inlet is None:
-            self._counters["batch_of_stranger"] += 1
+        if inlet is None or not batch.bodies:
+            self._counters["batch_refused"] += 1
             return
         bodies = inlet.accept(batch)
         if len(bodies) < len(batch.bodies) and inlet.duplicates:
@@ -73,13 +73,13 @@ class Traffic:
     def heard_gone(self, node: NodeId, gone: Gone, now: float) -> None:
         """A peer cannot repair a hole any more (R15)."""
         inlet = self._inlet(node, gone.channel, gone.plane)
-        if inlet is None or gone.upto <= inlet.cursor:
+        if inlet is None or inlet.stalled or gone.upto <= inlet.cursor:
             self._counters["gone_ignored"] += 1
             return
-        bodies = inlet.skip(gone)
-        if gone.lost_msgs:
+        lost, bodies = inlet.skip(gone)
+        if lost:
             reason = "they had left the sender's history before they could be repaired"
-            event = MessagesLost(gone.channel, node, gone.plane, gone.lost_msgs, reason)
+            event = MessagesLost(gone.channel, node, gone.plane, lost, reason)
             self._out.events.append(event)
         self._deliver(node, gone.channel, gone.plane, inlet, bodies, now)
 
@@ -122,6 +122,14 @@ class Traffic:
                 bodies = inlet.resume()
                 self._deliver(node, channel.interest.channel, Plane.DATA, inlet, bodies, now)
 
+    def forget(self, node: NodeId, channel: ChannelId) -> None:
+        """Drop what is remembered of the streams of a peer on a channel."""
+        self._untold_bytes.pop(node, None)
+        for plane in Plane:
+            key = (channel, node, plane)
+            self._delays.pop(key, None)
+            self._timers.cancel(("nack", key))
+
     # -- holes
 
     def _watch_hole(self, key: StreamKey, inlet: Inlet, progress: bool, now: float) -> None:
@@ -146,10 +154,10 @@ class Traffic:
         channel, node, plane = key
         inlet = self._inlet(node, channel, plane)
         if inlet is None or not inlet.hole:
-            self._delays.pop(key, None)
+            del self._delays[key]
             return True
         self._counters["nacks_sent"] += 1
-        nack = Nack(channel, plane, inlet.cursor, inlet.hole, inlet.taken)
+        nack = Nack(channel, plane, inlet.cursor, inlet.hole)
         self._links.send(node, nack)
         self._delays[key] = min(2 * self._delays[key], self._config.nack_max_delay_secs)
         self._timers.set(("nack", key), now + self._delays[key])
@@ -159,12 +167,14 @@ class Traffic:
         """A peer misses something: send it again, to it alone (R14)."""
         channel = self._channels.get(nack.channel)
         outlet = channel.outlets[nack.plane] if channel else None
-        if outlet is None or node not in outlet.readers or not nack.cursor < nack.upto:
+        if (
+            outlet is None
+            or node not in outlet.readers
+            or not nack.cursor < nack.upto <= outlet.head
+        ):
             self._counters["nack_refused"] += 1
             return
-        gone, batches = outlet.repair(
-            node, nack.cursor, nack.upto, nack.taken, self._config.repair_bytes
-        )
+        gone, batches = outlet.repair(node, nack.cursor, nack.upto, self._config.repair_bytes)
         if gone:
             self._links.send(node, gone)
         for batch in batches:
