@@ -24,7 +24,7 @@ class Membership:
     """
 
     interest: Interest
-    present: bool = True
+    present: bool = False
     admitted: bool = False
     inlets: tuple[Inlet, Inlet] | None = None
     confirmed: bool = False
@@ -38,9 +38,10 @@ class Channel:
         me: This node.
         interest: What this node says of itself.
         config: Limits of the streams.
+        head: What its streams are numbered after.
     """
 
-    def __init__(self, me: NodeId, interest: Interest, config: MeshConfig) -> None:
+    def __init__(self, me: NodeId, interest: Interest, config: MeshConfig, head: int = 0) -> None:
         self.interest = interest
         self.members: dict[NodeId, Membership] = {}
         self.snapshots: dict[str, bytes] = {}
@@ -50,14 +51,19 @@ class Channel:
         self.stalled = False
         self._me = me
         self.outlets = (
-            _outlet(interest.channel, Plane.SYSTEM, config),
-            _outlet(interest.channel, Plane.DATA, config),
+            _outlet(interest.channel, Plane.SYSTEM, config, head),
+            _outlet(interest.channel, Plane.DATA, config, head),
         )
 
     def age(self, node: NodeId) -> tuple[int, NodeId]:
         """What runners and hosts are ordered by: the older first."""
         interest = self.interest if node == self._me else self.members[node].interest
         return interest.started_at_ns, node
+
+    def name_of(self, node: NodeId) -> str:
+        """What people call a peer: its runner's name, or the start of its id."""
+        member = self.members.get(node)
+        return (member.interest.runner if member else "") or node.hex()[:8]
 
     def audience(self, target: str | None) -> tuple[NodeId, ...] | None:
         """Who has to receive a message for ``target``; None for all, empty for nobody elsewhere.
@@ -127,7 +133,7 @@ class Channel:
         return changed
 
 
-def _outlet(channel: ChannelId, plane: Plane, config: MeshConfig) -> Outlet:
+def _outlet(channel: ChannelId, plane: Plane, config: MeshConfig, head: int) -> Outlet:
     system = plane is Plane.SYSTEM
     return Outlet(
         channel,
@@ -136,4 +142,5 @@ def _outlet(channel: ChannelId, plane: Plane, config: MeshConfig) -> Outlet:
         history_bytes=config.history_bytes,
         window_msgs=config.system_hwm_msgs if system else config.window_msgs,
         window_bytes=config.history_bytes if system else config.window_bytes,
+        head=head,
     )

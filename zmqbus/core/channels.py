@@ -75,14 +75,19 @@ class Channels:
         self._interests: dict[NodeId, dict[ChannelId, Interest]] = {}
         self._changed: dict[ChannelId, None] = {}
         self._dirty: dict[ChannelId, None] = {}
+        self._last_head = 0
 
     # -- this node's own part
 
     def open(self, interest: Interest, now: float) -> None:
-        """Take part in a channel."""
-        channel = Channel(self._me, interest, self._config)
+        """Take part in a channel.
+
+        Its numbers go on where those of the channels closed before ended, so that what is left of
+        an earlier life on its way is nothing new.
+        """
+        channel = Channel(self._me, interest, self._config, self._last_head)
         self.open_ones[interest.channel] = channel
-        self._changed[interest.channel] = None
+        self._tell_all(Announce((interest,)))
         for node, interests in self._interests.items():
             if interest.channel in interests:
                 self._meet(node, channel, interests[interest.channel], now)
@@ -97,7 +102,10 @@ class Channels:
     def close(self, channel: ChannelId) -> None:
         """Leave a channel. What is still owed is given up."""
         self._flush()
-        del self.open_ones[channel]
+        closed = self.open_ones.pop(channel)
+        for node in closed.members:
+            self._forget(node, channel)
+        self._last_head = max(self._last_head, *(outlet.head for outlet in closed.outlets))
         self._changed.pop(channel, None)
         self._tell_all(Announce(closed=(channel,)))
 
@@ -164,6 +172,9 @@ class Channels:
             if len(theirs) >= self._config.max_channels and interest.channel not in theirs:
                 self._counters["channels_over_limit"] += 1
                 continue
+            if len(interest.subscribers) > self._config.max_subscribers:
+                self._counters["subscribers_over_limit"] += 1
+                continue
             grown = grown or interest.channel not in theirs
             theirs[interest.channel] = interest
             channel = self.open_ones.get(interest.channel)
@@ -179,10 +190,14 @@ class Channels:
 
     def reachable(self, node: NodeId, now: float) -> None:
         """Packets to ``node`` arrive from now on."""
-        for channel in self.open_ones.values():
+        theirs = self._interests.get(node, {})
+        for channel_id, channel in self.open_ones.items():
             member = channel.members.get(node)
             if member and member.admitted:
-                self._welcome(node, channel, now)
+                if not member.confirmed:
+                    self._welcome(node, channel, now)
+            elif channel_id in theirs:
+                self._meet(node, channel, theirs[channel_id], now)
 
     def linked(self, node: NodeId, now: float) -> None:
         """Both directions of both planes work."""
@@ -232,7 +247,8 @@ class Channels:
         member = channel.members.get(node)
         if member is None:
             member = channel.members[node] = Membership(interest)
-        member.interest, member.present = interest, True
+        member.interest = interest
+        member.present = not self.links.peers[node].lost_reason
         self._settle(channel, now)
         if not member.admitted:
             key = ("conflict", (channel.interest.channel, node))
@@ -251,9 +267,6 @@ class Channels:
                 self._disown(node, channel)
 
     def _welcome(self, node: NodeId, channel: Channel, now: float) -> None:
-        peer = self.links.peers.get(node)
-        if peer is None or not peer.confirmed:
-            return
         for outlet in channel.outlets:
             if node not in outlet.readers:
                 outlet.add_reader(node)
@@ -319,11 +332,13 @@ class Channels:
         member.inlets, member.confirmed = None, False
         for outlet in channel.outlets:
             outlet.drop_reader(node)
-        for kind in ("welcome", "conflict"):
-            self._timers.cancel((kind, (channel.interest.channel, node)))
-        for plane in Plane:
-            self._timers.cancel(("nack", (channel.interest.channel, node, plane)))
+        self._forget(node, channel.interest.channel)
         self._reroute(channel)
+
+    def _forget(self, node: NodeId, channel: ChannelId) -> None:
+        for kind in ("welcome", "conflict"):
+            self._timers.cancel((kind, (channel, node)))
+        self.traffic.forget(node, channel)
 
     def _drop(self, node: NodeId, channel: Channel) -> None:
         if node in channel.members:
@@ -341,32 +356,26 @@ class Channels:
 
     def heard_refuse(self, node: NodeId, refuse: Refuse) -> None:
         """A peer will not have us on a channel."""
-        if refuse.channel in self.open_ones and node in self.links.peers:
+        if refuse.channel in self.open_ones:
             self._out.events.append(PeerRefused(refuse.channel, node, refuse.text))
 
     # -- timers
 
     def fire(self, kind: str, what: Any, now: float) -> bool:
         """Handle a timer that came due; False if it is not one of the channels'."""
-        if kind == "welcome":
-            channel, node = self.open_ones.get(what[0]), what[1]
-            member = channel.members.get(node) if channel else None
-            if channel and member and member.admitted and not member.confirmed:
-                self._welcome(node, channel, now)
-        elif kind == "conflict":
-            channel, node = self.open_ones.get(what[0]), what[1]
-            member = channel.members.get(node) if channel else None
-            if channel and member and member.present and not member.admitted:
-                self._tell_conflict(node, channel)
-        else:
+        if kind not in ("welcome", "conflict"):
             return False
+        channel, node = self.open_ones[what[0]], what[1]
+        member = channel.members[node]
+        if kind == "welcome":
+            self._welcome(node, channel, now)
+        elif member.present and not member.admitted:
+            self._tell_conflict(node, channel)
         return True
 
     def _tell_conflict(self, node: NodeId, channel: Channel) -> None:
         name = channel.members[node].interest.runner
         owner = channel.owner_of(name)
-        if owner is None or owner == node:
-            return
-        if channel.age(owner) < channel.age(node):
+        if owner is not None and channel.age(owner) < channel.age(node):
             text = f"runner name {name!r} is taken by an older runner; give this one another name"
             self._refuse(node, channel, Refusal.RUNNER_NAME, text)
