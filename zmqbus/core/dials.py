@@ -21,7 +21,8 @@ class DialState:
 
     Parameters:
         endpoint: The address.
-        node: Who is expected there, or has proven to be; None if anybody will do.
+        node: Who has proven to be there; before that who is said to be there, or None.
+        owned: Whether ``node`` has ever proven to be there.
         up: Whether the ZMTP handshake is done.
         proven: Whether ``node`` has repeated the token last said on this dial.
         token: The token last said; 0 before the first.
@@ -29,13 +30,14 @@ class DialState:
 
     endpoint: str
     node: NodeId | None
+    owned: bool = False
     up: bool = False
     proven: bool = False
     token: int = 0
 
 
 class Dials:
-    """The table of dials, by number."""
+    """The table of dials, by number, with an index by address and one by node."""
 
     def __init__(
         self,
@@ -51,8 +53,9 @@ class Dials:
         self._out = out
         self._counters = counters
         self._table: dict[int, DialState] = {}
+        self._at: dict[str, dict[int, DialState]] = {}
+        self._to: dict[NodeId, dict[int, DialState]] = {}
         self._last = 0
-        self._shunned: set[str] = set()
 
     def __contains__(self, dial: object) -> bool:
         return dial in self._table
@@ -65,67 +68,105 @@ class Dials:
         return self._table.get(dial)
 
     def of(self, node: NodeId) -> list[tuple[int, DialState]]:
-        """The dials that lead to ``node``, or are expected to."""
-        return [(dial, state) for dial, state in self._table.items() if state.node == node]
+        """The dials that lead to ``node``, or are said to."""
+        return list(self._to.get(node, {}).items())
+
+    def at(self, endpoint: str) -> list[DialState]:
+        """The dials of an address."""
+        return list(self._at.get(endpoint, {}).values())
 
     def __iter__(self) -> Iterator[int]:
         return iter(list(self._table))
 
-    def open(self, endpoints: Iterable[str], node: NodeId | None, now: float) -> None:
-        """Dial every address that is not dialled already and does not shun us."""
-        dialled = {state.endpoint for state in self._table.values() if state.node in (None, node)}
+    def open(
+        self, endpoints: Iterable[str], node: NodeId | None, now: float, limit: int | None = None
+    ) -> None:
+        """Dial every address that is not dialled already, except for a peer that was there before.
+
+        Args:
+            endpoints: The addresses.
+            node: Who is said to be there.
+            now: The time.
+            limit: How many dials there may be then; by default ``max_dials``.
+        """
         for endpoint in endpoints:
-            if endpoint in dialled or endpoint in self._shunned:
+            if any(not d.owned or d.node == node or d.proven for d in self.at(endpoint)):
                 continue
-            if len(self._table) >= self._config.max_dials:
+            if len(self._table) >= (limit or self._config.max_dials):
                 self._counters["dials_over_limit"] += 1
                 continue
             self._last = dial = self._last + 1
-            self._table[dial] = DialState(endpoint, node)
+            self._table[dial] = state = DialState(endpoint, None)
+            self._at.setdefault(endpoint, {})[dial] = state
+            if node:
+                self._lead(dial, node)
             self._timers.set(("dial", dial), now + self._config.dial_timeout_secs)
             self._out.actions.append(Dial(dial, endpoint))
 
+    def _lead(self, dial: int, node: NodeId) -> None:
+        self._unlead(dial)
+        state = self._table[dial]
+        state.node = node
+        self._to.setdefault(node, {})[dial] = state
+
+    def _unlead(self, dial: int) -> None:
+        node = self._table[dial].node
+        if node is not None:
+            del self._to[node][dial]
+            if not self._to[node]:
+                del self._to[node]
+
     def hang_up(self, dial: int) -> None:
         """Close a dial; its number is not used again."""
-        del self._table[dial]
+        self._unlead(dial)
+        endpoint = self._table.pop(dial).endpoint
+        del self._at[endpoint][dial]
+        if not self._at[endpoint]:
+            del self._at[endpoint]
         self._timers.cancel(("dial", dial))
         self._timers.cancel(("hello", dial))
         self._out.actions.append(Hangup(dial))
 
-    def shun(self, dial: int) -> str:
-        """Close a dial and leave its address alone from now on; returns the address."""
+    def shun(self, dial: int, now: float) -> str:
+        """Close a dial and leave its address alone for a while; returns the address."""
         endpoint = self._table[dial].endpoint
-        self._shunned.add(endpoint)
+        self._timers.set(("shun", endpoint), now + self._config.tombstone_secs)
         self.hang_up(dial)
         return endpoint
 
+    def is_shunned(self, endpoint: str) -> bool:
+        """Whether there is no use in trying an address."""
+        return self._timers.is_set(("shun", endpoint))
+
     def expect(self, endpoints: Iterable[str], node: NodeId) -> None:
-        """``node`` says these addresses are its own: that is who is expected there."""
-        wanted = set(endpoints)
-        for state in self._table.values():
-            if state.node is None and state.endpoint in wanted:
-                state.node = node
+        """``node`` says these addresses are its own: it is likely to answer there."""
+        for endpoint in endpoints:
+            for dial, state in list(self._at.get(endpoint, {}).items()):
+                if state.node is None:
+                    self._lead(dial, node)
 
     def new_token(self, dial: int) -> int:
         """A token that names the dial and this occasion, and that nobody else can guess."""
         state = self._table[dial]
-        state.token = dial << _SECRET_BITS | self._rng.getrandbits(_SECRET_BITS) or 1
+        state.token = dial << _SECRET_BITS | self._rng.getrandbits(_SECRET_BITS)
         return state.token
 
     def prove(self, token: int, node: NodeId) -> int | None:
-        """``node`` repeats a token: the number of the dial that this proves, if it is one."""
+        """``node`` repeats a token: the number of the dial that this proves, if it is one.
+
+        Only who got the token can repeat it, so this counts for more than what was expected.
+        """
         dial = token >> _SECRET_BITS
         state = self._table.get(dial)
         if state is None or not state.up or state.token != token:
             return None
-        if state.node is None:
-            state.node = node
         if state.node != node:
-            return None
-        if not state.proven:
-            state.proven = True
-            self._timers.cancel(("dial", dial))
-            self._timers.cancel(("hello", dial))
+            if state.owned:
+                return None
+            self._lead(dial, node)
+        state.owned = state.proven = True
+        self._timers.cancel(("dial", dial))
+        self._timers.cancel(("hello", dial))
         return dial
 
     def mine(self, token: int) -> int | None:

@@ -53,6 +53,7 @@ from zmqbus.packets import (
 )
 
 _MEMBERS_PER_PACKET = 512
+_TOMBS_PER_PEER = 4
 
 
 class Links:
@@ -83,6 +84,8 @@ class Links:
         self._overlay = overlay
         self._dials = Dials(config, rng, timers, out, counters)
         self._tombs: dict[NodeId, Departure] = {}
+        self._refused: dict[NodeId, None] = {}
+        self._attached: Counter[str] = Counter()
         self._where = Whereabouts("", 0, (), ())
 
     def start(self, where: Whereabouts, now: float) -> None:
@@ -96,12 +99,15 @@ class Links:
         self, endpoints: tuple[str, ...], now: float, node: NodeId | None = None
     ) -> None:
         """Somebody may listen at these addresses: all are tried at once, the first answer wins."""
+        self._try(endpoints, node, self._config.max_dials, now)
+
+    def _try(self, endpoints: tuple[str, ...], node: NodeId | None, limit: int, now: float) -> None:
         if node == self._me or node in self._tombs or node in self.peers:
             return
-        known = set(self._where.endpoints)
-        for peer in self.peers.values():
-            known.update(peer.hello.endpoints if peer.confirmed else ())
-        self._dials.open([e for e in endpoints if e not in known], node, now)
+        fresh = [
+            e for e in endpoints if e not in self._where.endpoints and not self._dials.is_shunned(e)
+        ]
+        self._dials.open(fresh, node, now, limit)
 
     def link_up(self, dial: int, now: float) -> None:
         """The ZMTP handshake on ``dial`` is done, for the first time or again."""
@@ -130,11 +136,11 @@ class Links:
         if peer and not self._dials[dial].up:
             self._part(peer, Departure.LOST, "nobody listens on its port any more", now)
 
-    def refusal(self, dial: int, refuse: Refuse) -> None:
+    def refusal(self, dial: int, refuse: Refuse, now: float) -> None:
         """Who listens at the address of ``dial`` turns us down."""
         if dial in self._dials and self._peer_on(dial) is None:
             node = self._dials[dial].node
-            endpoint = self._dials.shun(dial)
+            endpoint = self._dials.shun(dial, now)
             text = f"{endpoint} refuses this node: {refuse.text}"
             self._out.events.append(PeerRefused(None, node, text))
 
@@ -154,8 +160,8 @@ class Links:
     # -- handshake
 
     def _say_hello(self, dial: int, now: float) -> None:
-        node = self._dials[dial].node
-        peer = self.peers.get(node) if node else None
+        state = self._dials[dial]
+        peer = self.peers.get(state.node) if state.node else None
         hello = Hello(
             min_version=MIN_VERSION,
             max_version=VERSION,
@@ -167,8 +173,10 @@ class Links:
             data_endpoints=self._where.data_endpoints,
             interests=self._overlay.interests(),
             known=len(self.peers),
+            met=peer.met if peer else 0,
         )
-        self._out.actions.append(Send(dial, node or NOBODY, hello))
+        addressee = state.node if state.node and state.owned else NOBODY
+        self._out.actions.append(Send(dial, addressee, hello))
         self._timers.set(("hello", dial), now + self._config.hello_retry_secs)
 
     def heard_hello(
@@ -178,41 +186,58 @@ class Links:
         if node == self._me:
             dial = self._dials.mine(hello.token)
             if dial is not None:
-                self._dials.shun(dial)
+                self._dials.shun(dial, now)
             return None
         if self._tombs.get(node) is Departure.LEFT:
             self._counters["hello_after_bye"] += 1
             return None
+        if not self._is_sound(node, hello):
+            self._counters["hello_unsound"] += 1
+            return None
         refuse = self._objection(node, hello)
         if refuse is None:
             self._greet(node, hello, reader_seen, now)
-            return None
-        self._counters["hello_refused"] += 1
-        if not self._timers.is_set(("refusal", node)):
-            self._timers.set(("refusal", node), now + self._config.tombstone_secs)
-            self._out.events.append(PeerRefused(None, node, refuse.text))
+        else:
+            self._turn_down(node, refuse)
         return refuse
+
+    def _is_sound(self, node: NodeId, hello: Hello) -> bool:
+        """Whether a hello can be true: an incarnation never moves."""
+        if not hello.endpoints or not hello.data_endpoints:
+            return False
+        peer = self.peers.get(node)
+        return peer is None or (
+            (peer.hello.pid, peer.hello.endpoints, peer.hello.data_endpoints)
+            == (hello.pid, hello.endpoints, hello.data_endpoints)
+        )
+
+    def _turn_down(self, node: NodeId, refuse: Refuse) -> None:
+        self._counters["hello_refused"] += 1
+        if node in self._refused:
+            return
+        if len(self._refused) >= self._config.max_peers:
+            del self._refused[next(iter(self._refused))]
+        self._refused[node] = None
+        self._out.events.append(PeerRefused(None, node, refuse.text))
 
     def _greet(self, node: NodeId, hello: Hello, reader_seen: bool, now: float) -> None:
         if self._tombs.pop(node, None):
             self._timers.cancel(("tomb", node))
-        self._evict_predecessors(node, hello, now)
         peer = self.peers.get(node)
         if peer is None:
-            peer = self.peers[node] = Peer(node, hello, heard_at=now, reader_seen=reader_seen)
+            met = self._rng.getrandbits(31) | 1
+            peer = self.peers[node] = Peer(node, met, hello, now, reader_seen=reader_seen)
             self._timers.set(("forget", node), now + self._config.tombstone_secs)
-        elif peer.lost_reason and hello.heard == 0:
-            self._overlay.forgotten(node)
+        dial = self._dials.prove(hello.heard, node)
+        self._compare_memory(peer, hello, dial is not None, now)
         peer.hello, peer.heard_at = hello, now
         self._dials.expect(hello.endpoints, node)
-        if not self._dials.of(node):
+        if peer.dial is None:
             self._dials.open(hello.endpoints, node, now)
-        self._heard_token(peer, hello.heard, now)
+        self._proved(peer, dial, now)
         self._overlay.greeted(node, hello.interests, now)
         if not peer.confirmed:
-            for dial, state in self._dials.of(node):
-                if state.up:
-                    self._say_hello(dial, now)
+            self._try_again(peer, now)
         self.hurry(node, now)
 
     def _objection(self, node: NodeId, hello: Hello) -> Refuse | None:
@@ -226,19 +251,31 @@ class Links:
             return Refuse(Refusal.FULL, f"max_peers={self._config.max_peers} is reached here")
         return None
 
-    def _evict_predecessors(self, node: NodeId, hello: Hello, now: float) -> None:
-        """Who does not answer at an address that another node owns now is dead (R5)."""
-        for peer in list(self.peers.values()):
-            if peer.node == node or peer.dial is None or peer.confirmed:
-                continue
-            if self._dials[peer.dial].endpoint in hello.endpoints:
-                self._part(peer, Departure.LOST, "another node took over its address", now)
+    def _compare_memory(self, peer: Peer, hello: Hello, is_proven: bool, now: float) -> None:
+        """If the peer has forgotten us, the streams with it begin anew on this side too."""
+        if is_proven:
+            forgot = peer.remembers not in (0, hello.met)
+            peer.remembers = hello.met
+        else:
+            forgot = bool(peer.lost_reason) and hello.heard == 0
+        if forgot:
+            if not peer.lost_reason:
+                self._lose(peer, Departure.LOST, "it has given this node up", now)
+            self._overlay.forgotten(peer.node)
 
-    def _heard_token(self, peer: Peer, token: int, now: float) -> None:
-        dial = self._dials.prove(token, peer.node)
+    def _evict_predecessors(self, peer: Peer, endpoint: str, now: float) -> None:
+        """Who does not answer where another node has proven to be is dead (R5)."""
+        for state in self._dials.at(endpoint):
+            other = self.peers.get(state.node) if state.node and state.owned else None
+            if other and other is not peer and not other.confirmed:
+                self._part(other, Departure.LOST, "another node took over its address", now)
+
+    def _proved(self, peer: Peer, dial: int | None, now: float) -> None:
+        """The peer has repeated the token of ``dial``, if that is not None."""
         if dial is None:
             return
-        self._use(peer, dial)
+        self._evict_predecessors(peer, self._dials[dial].endpoint, now)
+        self._use(peer, dial, now)
         if peer.dial == dial and not peer.confirmed:
             peer.confirmed, peer.lost_reason = True, ""
             self._timers.cancel(("forget", peer.node))
@@ -246,18 +283,20 @@ class Links:
             self.hurry(peer.node, now)
             self._refresh(peer, now)
 
-    def _use(self, peer: Peer, dial: int) -> None:
+    def _use(self, peer: Peer, dial: int, now: float) -> None:
         """Keep ``dial`` for ``peer`` if it has no proven one, and hang up the others (R5)."""
         if peer.dial is None or not self._dials[peer.dial].proven:
             peer.dial = dial
         for other, _ in self._dials.of(peer.node):
             if other != peer.dial:
-                self._dials.hang_up(other)
+                self._dials.shun(other, now)
         endpoint = self._data_endpoint(peer, self._dials[peer.dial].endpoint)
         if endpoint != peer.data_endpoint:
             self._detach(peer)
             peer.data_endpoint = endpoint
-            self._out.actions.append(Attach(endpoint))
+            self._attached[endpoint] += 1
+            if self._attached[endpoint] == 1:
+                self._out.actions.append(Attach(endpoint))
 
     @staticmethod
     def _data_endpoint(peer: Peer, endpoint: str) -> str:
@@ -268,24 +307,24 @@ class Links:
         return hello.data_endpoints[0]
 
     def _detach(self, peer: Peer) -> None:
-        if peer.data_endpoint is not None:
-            self._out.actions.append(Detach(peer.data_endpoint))
-            peer.data_endpoint = None
+        endpoint, peer.data_endpoint = peer.data_endpoint, None
+        if endpoint is not None:
+            self._attached[endpoint] -= 1
+            if not self._attached[endpoint]:
+                del self._attached[endpoint]
+                self._out.actions.append(Detach(endpoint))
 
     # -- liveness
 
     def heard_status(self, node: NodeId, status: Status, now: float) -> None:
         """A heartbeat: the peer's event loop turns."""
-        peer = self.peers.get(node)
-        if peer is None:
-            self._counters["stranger"] += 1
-            return
+        peer = self.peers[node]
         peer.heard_at, peer.busy = now, False
         peer.clock_us, peer.clock_at = status.sent_at_us, now
         peer.lag_secs = status.lag_us / 1e6
         if status.echo_us:
             peer.rtt_secs = max(0.0, now - status.echo_us / 1e6)
-        self._heard_token(peer, status.heard, now)
+        self._proved(peer, self._dials.prove(status.heard, node), now)
         peer.sees_reader = status.sees_reader
         for state in status.states:
             self._overlay.heard_state(node, state, now)
@@ -331,11 +370,19 @@ class Links:
         peer = self.peers.get(node)
         if peer and not peer.lost_reason:
             self._lose(peer, Departure.LOST, reason, now)
+            self._try_again(peer, now)
+
+    def _try_again(self, peer: Peer, now: float) -> None:
+        """Say hello to a lost peer, until it answers or is forgotten."""
+        for dial, state in self._dials.of(peer.node):
+            if state.up:
+                self._say_hello(dial, now)
 
     def _lose(self, peer: Peer, how: Departure, reason: str, now: float) -> None:
         self._timers.cancel(("grace", peer.node))
         self._timers.set(("forget", peer.node), now + self._config.tombstone_secs)
         peer.lost_reason, peer.was_linked, peer.confirmed = reason, False, False
+        self._detach(peer)
         self._overlay.unlinked(peer.node, how, reason, now)
 
     def heard_bye(self, node: NodeId, bye: Bye, now: float) -> None:
@@ -348,9 +395,16 @@ class Links:
         """Part with a peer that will not come back (R10)."""
         if not peer.lost_reason:
             self._lose(peer, how, reason, now)
-        self._tombs[peer.node] = how
-        self._timers.set(("tomb", peer.node), now + self._config.tombstone_secs)
+        self._bury(peer.node, how, now)
         self._forget(peer)
+
+    def _bury(self, node: NodeId, how: Departure, now: float) -> None:
+        if len(self._tombs) >= _TOMBS_PER_PEER * self._config.max_peers:
+            oldest = next(iter(self._tombs))
+            del self._tombs[oldest]
+            self._timers.cancel(("tomb", oldest))
+        self._tombs[node] = how
+        self._timers.set(("tomb", node), now + self._config.tombstone_secs)
 
     def _forget(self, peer: Peer) -> None:
         for dial, _ in self._dials.of(peer.node):
@@ -383,13 +437,10 @@ class Links:
         for i in range(0, len(members), _MEMBERS_PER_PACKET):
             self.send(node, Members(tuple(members[i : i + _MEMBERS_PER_PACKET])))
 
-    def heard_members(self, node: NodeId, members: Members, now: float) -> None:
-        """A peer names others."""
-        if node not in self.peers:
-            self._counters["stranger"] += 1
-            return
+    def heard_members(self, members: Members, now: float) -> None:
+        """A peer names others. Hearsay may only use half of the dials."""
         for member in members.members:
-            self.discovered(member.endpoints, now, member.node)
+            self._try(member.endpoints, member.node, self._config.max_dials // 2, now)
 
     def _gossip(self, now: float) -> None:
         self._timers.set(("gossip", None), now + self._config.gossip_secs)
@@ -421,13 +472,14 @@ class Links:
                 which = "data plane" if peer.confirmed else "link"
                 reason = f"its {which} was down for {self._config.grace_secs:g} s"
                 self._lose(peer, Departure.LOST, reason, now)
+                self._try_again(peer, now)
             case "forget":
                 self._forget(self.peers[what])
             case "tomb":
                 del self._tombs[what]
             case "gossip":
                 self._gossip(now)
-            case "refusal":
+            case "shun":
                 pass
             case _:
                 return False

@@ -101,10 +101,10 @@ class Node:
         """A probe found nobody at the address of a dial."""
         self._links.refused(dial, now)
 
-    def refusal(self, dial: int, packet: Packet) -> None:
+    def refusal(self, dial: int, packet: Packet, now: float) -> None:
         """Something came back on a dial; only refusals do (R2)."""
         if isinstance(packet, Refuse):
-            self._links.refusal(dial, packet)
+            self._links.refusal(dial, packet, now)
 
     def reader(self, node: NodeId, present: bool, now: float) -> None:
         """The subscription of ``node`` came to, or went from, our XPUB."""
@@ -154,10 +154,11 @@ class Node:
             case Gone():
                 self._traffic.heard_gone(sender, packet, now)
             case Members():
-                self._links.heard_members(sender, packet, now)
+                self._links.heard_members(packet, now)
             case Bye():
                 self._links.heard_bye(sender, packet, now)
-            case Refuse():
+            case _:
+                assert isinstance(packet, Refuse), f"nobody handles {type(packet).__name__}"
                 self._channels.heard_refuse(sender, packet)
 
     # -- in: from the application
@@ -212,6 +213,7 @@ class Node:
         """Say goodbye to all peers and hang up."""
         self._channels.flush()
         self._links.leave(reason)
+        self._timers.clear()
 
     # -- time
 

@@ -41,6 +41,8 @@ class Peer:
 
     Parameters:
         node: Its id.
+        met: Names what is remembered of it here.
+        remembers: What it calls its memory of this node; 0 before it said so.
         hello: The last hello heard from it.
         dial: The dial that has proven to lead to it.
         data_endpoint: The XPUB address our SUB is attached to.
@@ -57,8 +59,10 @@ class Peer:
     """
 
     node: NodeId
+    met: int
     hello: Hello
     heard_at: float
+    remembers: int = 0
     dial: int | None = None
     data_endpoint: str | None = None
     reader_seen: bool = False

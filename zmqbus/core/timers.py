@@ -39,6 +39,11 @@ class Timers:
         """Let ``key`` not come due."""
         self._due.pop(key, None)
 
+    def clear(self) -> None:
+        """Let nothing come due."""
+        self._due.clear()
+        self._heap.clear()
+
     def pop_due(self, now: float) -> Key | None:
         """The key that came due longest ago, now without a deadline; None if none has."""
         while self._heap and self._heap[0][0] <= now:
