@@ -298,7 +298,7 @@ class MeshNode:
         except WireError as error:
             self._count_bad(error)
             return
-        self.core.refusal(dial, packet)
+        self.core.refusal(dial, packet, self._now())
 
     def data_frame(self, frame: bytes) -> None:
         """A frame came in on the data plane."""
