@@ -1,0 +1,34 @@
+"""Contexts and options."""
+
+from __future__ import annotations
+
+import pytest
+import zmq
+
+from zmqbus.config import MeshConfig
+from zmqbus.net.sockets import MIN_LIBZMQ, LibzmqTooOldError, check_libzmq, new_context
+
+
+@pytest.mark.parametrize("found", [(3, 2, 5), (4, 2, 9), (4, 3, 1)])
+def test_old_libzmq_is_refused_by_its_number(
+    found: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A libzmq that strangers can crash is named with what is needed (X09)."""
+    monkeypatch.setattr(zmq, "zmq_version_info", lambda: found)
+    with pytest.raises(LibzmqTooOldError, match=r"libzmq {}\.{}\.{} is too old".format(*found)):
+        check_libzmq()
+
+
+@pytest.mark.parametrize("found", [MIN_LIBZMQ, (4, 3, 5), (4, 10, 0)])
+def test_good_libzmq_is_accepted(
+    found: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the stated minimum on nothing is said."""
+    monkeypatch.setattr(zmq, "zmq_version_info", lambda: found)
+    check_libzmq()
+
+
+def test_context_has_room_for_every_dial() -> None:
+    """The number of sockets allowed follows from the limits on dials and peers (Z31)."""
+    with new_context(MeshConfig(max_dials=2_000, max_peers=1_000)) as context:
+        assert context.get(zmq.MAX_SOCKETS) >= 3 * 3_000

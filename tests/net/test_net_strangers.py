@@ -1,0 +1,86 @@
+"""Whatever connects to the ports and is no peer (R26, Z36)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+from net_ends import TIMEOUT_SECS, End, Ends
+
+from zmqbus.config import MeshConfig
+from zmqbus.net.endpoint import parse_dialable
+
+HTTP = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+TLS = bytes.fromhex("16030100c8010000c40303") + bytes(200)
+NOISE = random.Random(36).randbytes(4096)
+#: The greeting of ZMTP/3.0 with a security mechanism that nobody has.
+ODD_GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"ODD".ljust(20, b"\0") + bytes(32)
+
+
+async def shout(endpoint: str, noise: bytes) -> None:
+    """Send bytes to a port, and wait until the other side has read or cut them."""
+    to = parse_dialable(endpoint)
+    assert to is not None
+    reader, writer = await asyncio.open_connection(to.host, to.port)
+    writer.write(noise)
+    writer.write_eof()
+    async with asyncio.timeout(TIMEOUT_SECS):
+        try:
+            await reader.read()
+            await writer.drain()
+        except ConnectionError:
+            pass
+        writer.close()
+
+
+async def serves(a: End, peer: End) -> None:
+    """Check that both planes of an end still work."""
+    await peer.dial(1, a)
+    await peer.read(a, b"t")
+    peer.transport.send(1, b"mine")
+    a.transport.publish(b"tune")
+    await a.told.until(lambda: b"mine" in a.told.system)
+    await peer.told.until(lambda: peer.told.data == [b"tune"])
+
+
+@pytest.mark.parametrize("noise", [b"", HTTP, TLS, NOISE, ODD_GREETING])
+async def test_noise_on_either_port_leaves_it_serving(noise: bytes, ends: Ends) -> None:
+    """Port scanners, browsers and random bytes neither raise nor stop anything."""
+    a, peer = await ends.open(), await ends.open()
+    for endpoint in (a.endpoint, a.data_endpoint):
+        for _ in range(3):
+            await shout(endpoint, noise)
+    await serves(a, peer)
+
+
+async def test_failed_handshake_is_counted(ends: Ends) -> None:
+    """Who greets and then speaks nonsense leaves a trace in the counters."""
+    a, peer = await ends.open(), await ends.open()
+    for endpoint in (a.endpoint, a.data_endpoint):
+        await shout(endpoint, ODD_GREETING)
+    await serves(a, peer)
+    assert a.transport.counters["failed_handshakes"] == 2
+
+
+async def test_forged_frames_of_the_oldest_protocol_are_only_frames(ends: Ends) -> None:
+    """ZMTP/1.0 has no handshake: its frames come in unasked, and are for the parser to judge."""
+    a, peer = await ends.open(), await ends.open()
+    frame = b"\x07\x00forged"
+    await shout(a.endpoint, b"\x01\x00" + frame)
+    await shout(a.data_endpoint, b"\x01\x00" + frame)
+    await a.told.until(lambda: a.told.system == [b"forged"])
+    await serves(a, peer)
+    assert a.told.system == [b"forged", b"mine"]
+    assert a.transport.counters["foreign"] == 1
+
+
+async def test_silent_client_is_cut(ends: Ends) -> None:
+    """Who connects and says nothing does not hold its place for ever."""
+    a = await ends.open(config=MeshConfig(dial_timeout_secs=0.2))
+    to = parse_dialable(a.endpoint)
+    assert to is not None
+    reader, writer = await asyncio.open_connection(to.host, to.port)
+    async with asyncio.timeout(TIMEOUT_SECS):
+        await reader.read()  # returns at the end of the connection
+    writer.close()
