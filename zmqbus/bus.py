@@ -21,9 +21,9 @@ from zmqbus.config import MeshConfig
 from zmqbus.core.channel import Channel
 from zmqbus.errors import BusStateError, ConfigError
 from zmqbus.node import MeshNode
-from zmqbus.packets import Interest, channel_id
+from zmqbus.packets import MAX_NAME_BYTES, Interest, channel_id
 from zmqbus.session import Session
-from zmqbus.settings import MAX_NAME_BYTES, check_name, choose, switch, text
+from zmqbus.settings import check_name, choose, switch, text
 from zmqbus.views import BusStats, Peer
 
 

@@ -38,7 +38,7 @@ from zmqbus.errors import BusStateError, WireError
 from zmqbus.net.discovery import Discovery
 from zmqbus.net.probe import probe
 from zmqbus.net.transport import Transport
-from zmqbus.packets import NOBODY, ChannelId, Interest, NodeId, Plane
+from zmqbus.packets import NOBODY, ChannelId, Interest, NodeId, Packet, Plane
 from zmqbus.settings import choose, switch, text, words
 
 
@@ -359,7 +359,7 @@ class MeshNode:
             case Publish(reader, batch):
                 transport.publish(wire.encode_data(batch, me, reader))
             case Send(dial, addressee, packet):
-                transport.send(dial, wire.encode_system(packet, me, addressee))
+                self._send(dial, addressee, packet)
             case Dial(dial, endpoint):
                 transport.dial(dial, endpoint)
             case Hangup(dial):
@@ -371,19 +371,28 @@ class MeshNode:
             case Probe(dial, endpoint):
                 self._spawn(self._probe(dial, endpoint))
 
+    def _send(self, dial: int, addressee: NodeId, packet: Packet) -> None:
+        try:
+            frame = wire.encode_system(packet, self.core.id, addressee)
+        except WireError as error:  # thousands of channels or subscribers with long names
+            self.core.counters["unsendable"] += 1
+            logger.error(f"{self}: cannot tell a peer all of this node: {error}")
+        else:
+            self._transport.send(dial, frame)
+
     def _report(self, event: Event) -> None:
         if isinstance(event, PeerRefused) and event.channel is None:
             logger.warning(f"{self}: {event.text}")
             for port in self._ports.values():
                 port.report(event)
             return
-        port = self._ports.get(event.channel)  # type: ignore[arg-type]
-        if port is None:
+        channel_port = self._ports.get(event.channel) if event.channel else None
+        if channel_port is None:
             return
         if isinstance(event, Delivered):
-            port.deliver(event)
+            channel_port.deliver(event)
         else:
-            port.report(event)
+            channel_port.report(event)
 
     def _arm(self) -> None:
         deadline = self.core.deadline()

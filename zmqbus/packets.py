@@ -22,6 +22,8 @@ NOBODY = NodeId(bytes(8))
 """The addressee of a `Hello` to whoever listens on an endpoint."""
 
 ID_BYTES = 8
+MAX_NAME_BYTES = 255
+"""The longest name of a channel, runner or subscriber, and the longest address, as UTF-8 (R25)."""
 VERSION = 1
 """The highest protocol version this code speaks."""
 MIN_VERSION = 1

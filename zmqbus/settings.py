@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from zmqbus.errors import ConfigError
+from zmqbus.packets import MAX_NAME_BYTES
 
 T = TypeVar("T")
 
-#: Longest channel, runner or subscriber name, as UTF-8 (R25): a name's length travels as one byte.
-MAX_NAME_BYTES = 255
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
