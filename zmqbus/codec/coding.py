@@ -1,0 +1,258 @@
+"""The two walks: values to what msgpack packs natively, and back while it unpacks.
+
+Encoding goes top down in Python and copies only what it has to change. Decoding goes bottom up
+inside msgpack: its hooks are called for every list and every ext value, so there is no recursion,
+and a finished object takes the place of the list that described it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from msgpack import ExtType
+
+from zmqbus.codec.hints import SCALARS
+from zmqbus.codec.ids import ID_BITS, LOCAL_IDS, NODE_BYTES, IdSpace
+from zmqbus.codec.notices import Notices
+from zmqbus.errors import CodecError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Ext codes are append-only. A user's value never becomes one, so no data can pose as them (S10).
+MARK_CODE = 1  # first in a list: what the list describes
+MEMBER_CODE = 2  # an enum member, "module:Class.MEMBER"
+ID_CODE = 3  # an id of a third node: 16 bytes origin, 5 bytes id
+
+MAX_DEPTH = 200  # levels of values; well below msgpack's 511 with two levels an object
+
+_ID_BYTES = ID_BITS // 8
+_STR = frozenset({str})
+
+
+class UntravelableError(Exception):
+    """A value that cannot be encoded; every level adds its step on the way up."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.steps: list[str] = []
+
+    @property
+    def path(self) -> str:
+        """From the outermost value to the culprit, as ``payload['items'][3]``."""
+        return "".join(reversed(self.steps))
+
+
+class UndeliverableError(Exception):
+    """A well-formed message that this process cannot build (R28)."""
+
+    def __init__(self, subject: str, reason: str) -> None:
+        super().__init__(subject, reason)
+        self.subject = subject
+        self.reason = reason
+
+
+class Mark:
+    """What a list describes: the value kind or class, and how to build it.
+
+    `build` gets the whole list, the mark included.
+    """
+
+    __slots__ = ("build", "name")
+
+    def __init__(self, name: str, build: Callable[[list[Any], Decoding], Any]) -> None:
+        self.name = name
+        self.build = build
+
+
+class Unknown:
+    """Stands for an object of a class that this process does not know."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class LocalId(int):
+    """An id that is already this node's; only an id field takes it."""
+
+
+class Types(Protocol):
+    """The closed table, as the walks see it."""
+
+    encoders: dict[type, Encode]
+
+    def encoder(self, kind: type) -> Encode:
+        """How values of `kind` are encoded; raises `UntravelableError` if it is not known."""
+
+    def mark(self, name: bytes) -> Mark | None:
+        """The mark of a name from the wire."""
+
+    def member(self, name: bytes) -> Enum | None:
+        """The enum member of a name from the wire."""
+
+
+class Encoding:
+    """One message on its way out. Not shared: it knows how deep it is.
+
+    Parameters:
+        ids: How to name foreign ids, or None to keep ids as they are.
+        notices: Where to report what is dropped.
+    """
+
+    __slots__ = ("_encoders", "_types", "depth", "ids", "notices")
+
+    def __init__(self, types: Types, ids: IdSpace | None, notices: Notices) -> None:
+        self._types = types
+        self._encoders = types.encoders
+        self.ids = ids
+        self.notices = notices
+        self.depth = 0
+
+    def value(self, value: Any) -> Any:
+        """`value` in msgpack's native types."""
+        kind = type(value)
+        if kind in SCALARS:
+            return value
+        encode = self._encoders.get(kind) or self._types.encoder(kind)
+        if self.depth == MAX_DEPTH:
+            raise UntravelableError(f"nested more than {MAX_DEPTH} levels deep, or contains itself")
+        self.depth += 1
+        encoded = encode(value, self)
+        self.depth -= 1
+        return encoded
+
+    def items(self, values: Iterable[Any]) -> Iterable[Any]:
+        """Each of `values` encoded; `values` itself if there is nothing to do."""
+        if SCALARS.issuperset(map(type, values)):
+            return values
+        encoded: list[Any] = []
+        try:
+            for item in values:
+                encoded.append(item if type(item) in SCALARS else self.value(item))
+        except UntravelableError as error:
+            error.steps.append(f"[{len(encoded)}]")
+            raise
+        return encoded
+
+    def pairs(self, mapping: Mapping[Any, Any]) -> list[Any]:
+        """Keys and values of any kind, alternating."""
+        encoded: list[Any] = []
+        for key, value in mapping.items():
+            try:
+                encoded.append(self.value(key))
+                encoded.append(self.value(value))
+            except UntravelableError as error:
+                error.steps.append(f"[{key!r}]")
+                raise
+        return encoded
+
+    def mapping(self, mapping: Mapping[Any, Any]) -> dict[str, Any] | list[Any]:
+        """A map where all keys are strings, otherwise a marked list of pairs."""
+        if not _STR.issuperset(map(type, mapping)):
+            return [DICT, *self.pairs(mapping)]
+        if type(mapping) is dict and SCALARS.issuperset(map(type, mapping.values())):
+            return mapping
+        encoded = {}
+        key = ""
+        try:
+            for key, value in mapping.items():
+                encoded[key] = value if type(value) in SCALARS else self.value(value)
+        except UntravelableError as error:
+            error.steps.append(f"[{key!r}]")
+            raise
+        return encoded
+
+    def id(self, local: int) -> int | ExtType:
+        """How an id field's value travels."""
+        if self.ids is None or 0 <= local < LOCAL_IDS:
+            return local
+        try:
+            origin, remote = self.ids.origin(local)
+        except CodecError as error:
+            raise UntravelableError(error.reason) from None
+        return ExtType(ID_CODE, origin + remote.to_bytes(_ID_BYTES, "big"))
+
+
+Encode = Callable[[Any, Encoding], Any]
+DICT = ExtType(MARK_CODE, b"dict")
+
+
+class Decoding:
+    """One message on its way in.
+
+    `loose` counts marks, unknown objects and foreign ids that nobody has taken yet; it ends at 0,
+    or one of them stood where it means nothing.
+
+    Parameters:
+        ids: How ids become local ones, or None to keep them.
+        notices: Where to report what is dropped.
+        unknown: Names of classes that are not known here.
+    """
+
+    __slots__ = ("_types", "base", "ids", "loose", "notices", "unknown")
+
+    def __init__(self, types: Types, ids: IdSpace | None, sender: bytes, notices: Notices) -> None:
+        self._types = types
+        self.ids = ids
+        self.base = 0 if ids is None else ids.base(sender)
+        self.notices = notices
+        self.loose = 0
+        self.unknown: list[str] = []
+
+    def on_ext(self, code: int, data: bytes) -> Any:
+        """Msgpack met an ext value."""
+        if code == MARK_CODE:
+            self.loose += 1
+            return self._types.mark(data) or Mark(_text(data), _build_unknown)
+        if code == MEMBER_CODE:
+            member = self._types.member(data)
+            return self.missing(_text(data)) if member is None else member
+        if code == ID_CODE:
+            return self._foreign_id(data)
+        raise CodecError("", f"ext code {code} is not in use")
+
+    def on_list(self, items: list[Any]) -> Any:
+        """Msgpack finished a list."""
+        if items and type(items[0]) is Mark:
+            self.loose -= 1
+            return items[0].build(items, self)
+        return items
+
+    def missing(self, name: str) -> Unknown:
+        """A stand-in for an object of an unknown class."""
+        self.loose += 1
+        self.unknown.append(name)
+        return Unknown(name)
+
+    def id(self, remote: Any) -> int:
+        """The local id for what an id field held."""
+        if type(remote) is LocalId:
+            self.loose -= 1
+            return int(remote)
+        if self.ids is None:
+            return int(remote)
+        if not 0 <= remote < LOCAL_IDS:
+            raise CodecError("", f"{remote} is no id of one process")
+        return self.base | int(remote)
+
+    def _foreign_id(self, data: bytes) -> LocalId:
+        if self.ids is None:
+            raise CodecError("", "an id of another node means nothing without an id space")
+        if len(data) != NODE_BYTES + _ID_BYTES:
+            raise CodecError("", f"an id of another node has 21 bytes, not {len(data)}")
+        self.loose += 1
+        remote = int.from_bytes(data[NODE_BYTES:], "big")
+        return LocalId(self.ids.local(data[:NODE_BYTES], remote))
+
+
+def _text(name: bytes) -> str:
+    return name[:255].decode("utf-8", "replace")
+
+
+def _build_unknown(items: list[Any], decoding: Decoding) -> Unknown:
+    return decoding.missing(items[0].name)
