@@ -1,0 +1,54 @@
+"""The `zmqbus` command: one module per subcommand, assembled here.
+
+Nothing here imports pipecat; a subcommand does when it runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from zmqbus.cli.demo import demo
+from zmqbus.cli.peers import peers
+from zmqbus.errors import ZmqBusError
+
+USAGE_STATUS = 2
+
+app = typer.Typer(
+    help="A brokerless mesh for Pipecat: see it work, and look into a running one.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(demo)
+app.command()(peers)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        packages = ("pipecat-zmqbus", "pipecat-ai", "pyzmq")
+        typer.echo(", ".join(f"{package} {version(package)}" for package in packages))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Say the versions and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command; an error of ours is one sentence on standard error."""
+    try:
+        app()
+    except ZmqBusError as error:
+        sys.stderr.write(f"zmqbus: {error}\n")
+        sys.exit(USAGE_STATUS)
