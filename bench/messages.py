@@ -9,14 +9,12 @@ from pipecat.frames.frames import InputAudioRawFrame, TextFrame
 from pipecat.processors.frame_processor import FrameDirection
 
 SOURCE, SINK = "bench-source", "bench-sink"
+_PCM = bytes(range(256)) * 128
 
 
-def audio(size_bytes: int = 640) -> BusMessage:
+def audio(size_bytes: int = 640) -> BusFrameMessage:
     """A frame of 16 kHz mono audio; 640 bytes are 20 ms."""
-    frame = InputAudioRawFrame(
-        audio=bytes(range(256)) * (size_bytes // 256 + 1), sample_rate=16000, num_channels=1
-    )
-    frame.audio = frame.audio[:size_bytes]
+    frame = InputAudioRawFrame(audio=_PCM[:size_bytes], sample_rate=16000, num_channels=1)
     return BusFrameMessage(source=SOURCE, frame=frame, direction=FrameDirection.DOWNSTREAM)
 
 

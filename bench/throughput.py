@@ -12,11 +12,14 @@ import time
 import uuid
 from dataclasses import dataclass
 
+from loguru import logger
 from pipecat.bus import BusFrameMessage, BusMessage, BusSubscriber, WorkerBus
 
 from bench import buses, messages
 
 _MOST_SECS = 120.0
+_TURN_MSGS = 64
+"""After how many messages every sender gives its loop a turn; one bus does so by itself."""
 
 
 class Sink(BusSubscriber):
@@ -37,10 +40,8 @@ class Sink(BusSubscriber):
 
     async def on_bus_message(self, message: BusMessage) -> None:
         """Take one message."""
-        if not isinstance(message, BusFrameMessage):
-            return
-        number = message.frame.pts
-        if number is None or number < 0:
+        number = message.frame.pts if isinstance(message, BusFrameMessage) else None
+        if number is None:
             return
         self.received_msgs += 1
         self.in_order = self.in_order and number == self._next
@@ -81,12 +82,13 @@ class Rate:
 
 async def _send(bus: WorkerBus, count: int) -> float:
     """Send ``count`` numbered frames; returns when the first was sent."""
-    message = messages.audio()
-    assert isinstance(message, BusFrameMessage)
     begun_at = time.monotonic()
     for number in range(count):
+        message = messages.audio()
         message.frame.pts = number
         await bus.send(message)
+        if number % _TURN_MSGS == 0:
+            await asyncio.sleep(0)
     return begun_at
 
 
@@ -116,30 +118,16 @@ async def _measure_queue(count: int) -> Rate:
     bus, sink = buses.make("queue", "", ""), Sink(count)
     async with buses.started(bus):
         await bus.subscribe(sink)
-        message = messages.audio()
-        assert isinstance(message, BusFrameMessage)
-        begun_at = time.monotonic()
-        for number in range(count):
-            fresh = BusFrameMessage(
-                source=messages.SOURCE, frame=_numbered(number), direction=message.direction
-            )
-            await bus.send(fresh)
-            if number % 64 == 63:
-                await asyncio.sleep(0)
+        begun_at = await _send(bus, count)
         await asyncio.wait_for(sink.done.wait(), _MOST_SECS)
     return Rate("queue", count, sink.received_msgs, sink.in_order, sink.done_at - begun_at)
-
-
-def _numbered(number: int):  # type: ignore[no-untyped-def]
-    frame = messages.audio().frame  # type: ignore[attr-defined]
-    frame.pts = number
-    return frame
 
 
 async def _measure_pair(
     kind: str, channel: str, address: str, count: int, child: asyncio.subprocess.Process
 ) -> Rate:
-    assert child.stdin and child.stdout
+    assert child.stdin is not None
+    assert child.stdout is not None
     bus = buses.make(kind, channel, address)
     async with buses.started(bus):
         assert (await child.stdout.readline()).strip() == b"ready", "the receiver did not start"
@@ -171,7 +159,6 @@ async def _receive(kind: str, channel: str, address: str, count: int) -> None:
 
 
 if __name__ == "__main__":
-    from loguru import logger
-
     logger.remove()
-    asyncio.run(_receive(*sys.argv[1:4], int(sys.argv[4])))
+    _, kind, channel, address, count = sys.argv
+    asyncio.run(_receive(kind, channel, address, int(count)))
