@@ -14,13 +14,13 @@ MODULE = (sys.executable, "-m", "zmqbus.examples.handoff")
 pytestmark = pytest.mark.slow
 
 CONVERSATION = """\
-greeter: Is there anything that I can do for you?
+greeter: Reception. Is there anything that I can do for you?
 customer: My bill for June is wrong.
-greeter: Our expert will look into it.
-expert: Billing here. What is wrong with it?
+expert: Billing. What is wrong with it?
 customer: Forty euros too much.
-expert: I have sent them back to you.
-greeter: Is there anything that I can do for you?
+expert: I have sent them back to you. Is that all?
+customer: Yes, thank you.
+greeter: Reception. Is there anything that I can do for you?
 customer: No, thank you.
 greeter: Goodbye!
 """

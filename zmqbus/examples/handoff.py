@@ -31,20 +31,26 @@ from pipecat.workers.runner import WorkerRunner
 
 from zmqbus import ZmqBus
 
-CUSTOMER = ["My bill for June is wrong.", "Forty euros too much.", "No, thank you."]
+CUSTOMER = [
+    "My bill for June is wrong.",
+    "Forty euros too much.",
+    "Yes, thank you.",
+    "No, thank you.",
+]
 
-# What each worker says when its turn begins, and its answer to each thing that it may hear; an
-# answer that ends with "-> name" also hands the conversation over.
+# What each worker says when its turn begins, and its answer to each thing that it may hear;
+# "-> name" hands the conversation over.
 TURN_BEGINS = ""
 SCRIPTS = {
     "greeter": {
-        TURN_BEGINS: "Is there anything that I can do for you?",
-        "My bill for June is wrong.": "Our expert will look into it. -> expert",
+        TURN_BEGINS: "Reception. Is there anything that I can do for you?",
+        "My bill for June is wrong.": "-> expert",
         "No, thank you.": "Goodbye!",
     },
     "expert": {
-        TURN_BEGINS: "Billing here. What is wrong with it?",
-        "Forty euros too much.": "I have sent them back to you. -> greeter",
+        TURN_BEGINS: "Billing. What is wrong with it?",
+        "Forty euros too much.": "I have sent them back to you. Is that all?",
+        "Yes, thank you.": "-> greeter",
     },
 }
 
@@ -63,10 +69,11 @@ class ScriptedLLM(FrameProcessor):
         if not isinstance(frame, TranscriptionFrame):
             await self.push_frame(frame, direction)
             return
-        answer, _, successor = self._script[frame.text].partition(" -> ")
-        await self.push_frame(TextFrame(f"{self._worker.name}: {answer}"))
+        answer, _, successor = self._script[frame.text].partition("-> ")
         if successor:  # as from a tool call: in a task, so that this pipeline can drain
             self.create_task(self._worker.activate_worker(successor, deactivate_self=True))
+        else:
+            await self.push_frame(TextFrame(f"{self._worker.name}: {answer}"))
 
 
 class ScriptedWorker(PipelineWorker):
