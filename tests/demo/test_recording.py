@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from zmqbus.demo.recording import (
     DEFAULT_RECORDING,
@@ -36,17 +37,16 @@ def wav_bytes(
     return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks
 
 
-def ramp(values: np.ndarray, bits: int, tag: int) -> bytes:
+def ramp(values: NDArray[np.float64], bits: int, tag: int) -> bytes:
     """The samples, from -1 to 1, in the form that a file holds them."""
     if tag == FLOAT:
-        data: bytes = values.astype(f"<f{bits // 8}").tobytes()
-        return data
+        return values.astype(f"<f{bits // 8}").tobytes()
     if bits == 8:
         return (values * 127 + 128).astype("u1").tobytes()
     if bits == 24:
         wide = (values * (2**31 - 256)).astype("<i4").view("u1").reshape(-1, 4)
         return wide[:, 1:].tobytes()
-    return (values * (2 ** (bits - 1) - 1)).astype(f"<i{bits // 8}").tobytes()
+    return (values * (2.0 ** (bits - 1) - 1)).astype(f"<i{bits // 8}").tobytes()
 
 
 @pytest.mark.parametrize(
