@@ -167,6 +167,7 @@ class Status:
             0 for none. The addressee gets the round trip by one subtraction.
         lag_us: How late the sender's event loop runs its timers, in microseconds.
         states: Only streams with news.
+        met: See `Hello`.
     """
 
     heard: int
@@ -175,6 +176,7 @@ class Status:
     echo_us: int = 0
     lag_us: int = 0
     states: tuple[StreamState, ...] = ()
+    met: int = 0
 
 
 @dataclass(frozen=True, slots=True)

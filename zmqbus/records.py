@@ -23,6 +23,7 @@ import msgpack
 from zmqbus.errors import WireError
 from zmqbus.packets import (
     ID_BYTES,
+    MAX_NAME_BYTES,
     Announce,
     Bye,
     Gone,
@@ -44,8 +45,6 @@ Record = Hello | Announce | Welcome | Status | Nack | Gone | Members | Bye | Ref
 MAX_ITEMS = 2**16
 """Most items of all arrays of one packet together: bounds the time and memory of decoding."""
 MAX_NUMBER = 2**63 - 1
-MAX_NAME_BYTES = 255
-"""Of a channel, runner, subscriber, host or endpoint, as UTF-8."""
 MAX_TEXT_BYTES = 1024
 """Of a reason in words, as UTF-8."""
 MAX_ENDPOINTS = 16
@@ -237,7 +236,7 @@ _PACKETS: dict[type[Record], _Read] = {
     ),
     Announce: _record(Announce, _interests, _array(_id, MAX_INTERESTS)),
     Welcome: _record(Welcome, _id, _count, _count, _array(_blob, MAX_SNAPSHOTS)),
-    Status: _record(Status, _count, _flag, _count, _count, _count, _states),
+    Status: _record(Status, _count, _flag, _count, _count, _count, _states, _count),
     Nack: _record(Nack, _id, _plane, _count, _count),
     Gone: _record(Gone, _id, _plane, _count, _count),
     Members: _record(Members, _members),

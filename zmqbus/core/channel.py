@@ -16,7 +16,7 @@ class Membership:
 
     Parameters:
         interest: What it last said of itself.
-        present: Whether it takes part, as far as is known; a lost peer is kept for repair.
+        present: Whether it was reached and not lost since, so that it counts in matters of names.
         admitted: Whether it is present and no older runner has its name, or ours (R6).
         inlets: Its two streams, by plane; None before its welcome.
         confirmed: Whether it has heard our welcome.

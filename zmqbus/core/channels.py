@@ -211,10 +211,14 @@ class Channels:
             if node in channel.members:
                 self._depart(node, channel, how, reason, now)
 
-    def forgotten(self, node: NodeId) -> None:
-        """Nothing of ``node`` is remembered any more, here or there."""
+    def begin_anew(self, node: NodeId) -> None:
+        """The peer has forgotten all it had with us: nothing of the streams goes on."""
         for channel in self.open_ones.values():
             self._drop(node, channel)
+
+    def forgotten(self, node: NodeId) -> None:
+        """Nothing of ``node`` is remembered any more, here or there."""
+        self.begin_anew(node)
         self._interests.pop(node, None)
 
     def busy(self, node: NodeId, silent_secs: float) -> None:
@@ -248,7 +252,7 @@ class Channels:
         if member is None:
             member = channel.members[node] = Membership(interest)
         member.interest = interest
-        member.present = not self.links.peers[node].lost_reason
+        member.present = member.present or self.links.peers[node].confirmed
         self._settle(channel, now)
         if not member.admitted:
             key = ("conflict", (channel.interest.channel, node))
@@ -294,6 +298,8 @@ class Channels:
             member.inlets[Plane.DATA].stalled = channel.stalled
             event = SnapshotsArrived(welcome.channel, node, welcome.snapshots)
             self._out.events.append(event)
+            if not member.confirmed:  # ours may have come too early to be taken
+                self._welcome(node, channel, now)
         for inlet in member.inlets:
             inlet.told_cursor = -1
         self.links.hurry(node, now)

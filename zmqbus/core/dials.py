@@ -134,6 +134,10 @@ class Dials:
         self.hang_up(dial)
         return endpoint
 
+    def unshun(self, endpoint: str) -> None:
+        """Try an address again."""
+        self._timers.cancel(("shun", endpoint))
+
     def is_shunned(self, endpoint: str) -> bool:
         """Whether there is no use in trying an address."""
         return self._timers.is_set(("shun", endpoint))
@@ -145,11 +149,14 @@ class Dials:
                 if state.node is None:
                     self._lead(dial, node)
 
-    def new_token(self, dial: int) -> int:
-        """A token that names the dial and this occasion, and that nobody else can guess."""
+    def renew_token(self, dial: int) -> None:
+        """Give a dial a token that names it and this occasion, and that nobody else can guess.
+
+        It stays the same until the next occasion: were it new with every hello, two nodes whose
+        hellos cross would answer each other for ever, each with a token the other does not repeat.
+        """
         state = self._table[dial]
         state.token = dial << _SECRET_BITS | self._rng.getrandbits(_SECRET_BITS)
-        return state.token
 
     def prove(self, token: int, node: NodeId) -> int | None:
         """``node`` repeats a token: the number of the dial that this proves, if it is one.

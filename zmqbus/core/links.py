@@ -102,7 +102,8 @@ class Links:
         self._try(endpoints, node, self._config.max_dials, now)
 
     def _try(self, endpoints: tuple[str, ...], node: NodeId | None, limit: int, now: float) -> None:
-        if node == self._me or node in self._tombs or node in self.peers:
+        peer = self.peers.get(node) if node else None
+        if node == self._me or node in self._tombs or (peer and peer.dial is not None):
             return
         fresh = [
             e for e in endpoints if e not in self._where.endpoints and not self._dials.is_shunned(e)
@@ -114,7 +115,9 @@ class Links:
         state = self._dials.get(dial)
         if state:
             state.up = True
+            self._dials.renew_token(dial)
             self._say_hello(dial, now)
+            self._note_up(dial, True, now)
 
     def link_down(self, dial: int, now: float) -> None:
         """The connection of ``dial`` broke; libzmq tries to make it again."""
@@ -128,6 +131,12 @@ class Links:
             peer.confirmed = False
             self._timers.hasten(("forget", peer.node), now + self._config.tombstone_secs)
             self._out.actions.append(Probe(dial, state.endpoint))
+        self._note_up(dial, False, now)
+
+    def _note_up(self, dial: int, up: bool, now: float) -> None:
+        peer = self._peer_on(dial)
+        if peer:
+            peer.up = up
             self._refresh(peer, now)
 
     def refused(self, dial: int, now: float) -> None:
@@ -165,7 +174,7 @@ class Links:
         hello = Hello(
             min_version=MIN_VERSION,
             max_version=VERSION,
-            token=self._dials.new_token(dial),
+            token=state.token,
             heard=peer.hello.token if peer else 0,
             host=self._where.host,
             pid=self._where.pid,
@@ -229,7 +238,8 @@ class Links:
             peer = self.peers[node] = Peer(node, met, hello, now, reader_seen=reader_seen)
             self._timers.set(("forget", node), now + self._config.tombstone_secs)
         dial = self._dials.prove(hello.heard, node)
-        self._compare_memory(peer, hello, dial is not None, now)
+        if dial is not None:
+            self._compare_memory(peer, hello.met, now)
         peer.hello, peer.heard_at = hello, now
         self._dials.expect(hello.endpoints, node)
         if peer.dial is None:
@@ -237,7 +247,9 @@ class Links:
         self._proved(peer, dial, now)
         self._overlay.greeted(node, hello.interests, now)
         if not peer.confirmed:
-            self._try_again(peer, now)
+            for dial, state in self._dials.of(node):
+                if state.up:
+                    self._say_hello(dial, now)
         self.hurry(node, now)
 
     def _objection(self, node: NodeId, hello: Hello) -> Refuse | None:
@@ -251,17 +263,13 @@ class Links:
             return Refuse(Refusal.FULL, f"max_peers={self._config.max_peers} is reached here")
         return None
 
-    def _compare_memory(self, peer: Peer, hello: Hello, is_proven: bool, now: float) -> None:
+    def _compare_memory(self, peer: Peer, met: int, now: float) -> None:
         """If the peer has forgotten us, the streams with it begin anew on this side too."""
-        if is_proven:
-            forgot = peer.remembers not in (0, hello.met)
-            peer.remembers = hello.met
-        else:
-            forgot = bool(peer.lost_reason) and hello.heard == 0
-        if forgot:
+        if peer.remembers not in (0, met):
             if not peer.lost_reason:
-                self._lose(peer, Departure.LOST, "it has given this node up", now)
-            self._overlay.forgotten(peer.node)
+                self._lose(peer, Departure.LOST, "it had given this node up", now)
+            self._overlay.begin_anew(peer.node)
+        peer.remembers = met
 
     def _evict_predecessors(self, peer: Peer, endpoint: str, now: float) -> None:
         """Who does not answer where another node has proven to be is dead (R5)."""
@@ -286,11 +294,13 @@ class Links:
     def _use(self, peer: Peer, dial: int, now: float) -> None:
         """Keep ``dial`` for ``peer`` if it has no proven one, and hang up the others (R5)."""
         if peer.dial is None or not self._dials[peer.dial].proven:
-            peer.dial = dial
+            peer.dial, peer.up = dial, True
         for other, _ in self._dials.of(peer.node):
             if other != peer.dial:
                 self._dials.shun(other, now)
-        endpoint = self._data_endpoint(peer, self._dials[peer.dial].endpoint)
+        kept = self._dials[peer.dial].endpoint
+        self._dials.unshun(kept)
+        endpoint = self._data_endpoint(peer, kept)
         if endpoint != peer.data_endpoint:
             self._detach(peer)
             peer.data_endpoint = endpoint
@@ -324,7 +334,10 @@ class Links:
         peer.lag_secs = status.lag_us / 1e6
         if status.echo_us:
             peer.rtt_secs = max(0.0, now - status.echo_us / 1e6)
-        self._proved(peer, self._dials.prove(status.heard, node), now)
+        dial = self._dials.prove(status.heard, node)
+        if dial is not None:
+            self._compare_memory(peer, status.met, now)
+        self._proved(peer, dial, now)
         peer.sees_reader = status.sees_reader
         for state in status.states:
             self._overlay.heard_state(node, state, now)
@@ -338,7 +351,12 @@ class Links:
     def _say_status(self, peer: Peer, now: float) -> None:
         self._timers.set(("status", peer.node), now + self._config.heartbeat_secs)
         silent_secs = now - peer.heard_at - self.lag_secs
-        if peer.linked and not peer.busy and silent_secs > self._config.busy_after_secs:
+        if (
+            peer.was_linked
+            and peer.live
+            and not peer.busy
+            and silent_secs > self._config.busy_after_secs
+        ):
             peer.busy = True
             self._overlay.busy(peer.node, silent_secs)
         held_us = int((now - peer.clock_at) * 1e6)
@@ -349,21 +367,23 @@ class Links:
             echo_us=peer.clock_us + held_us if peer.clock_us else 0,
             lag_us=int(self.lag_secs * 1e6),
             states=self._overlay.take_states(peer.node) if peer.confirmed else (),
+            met=peer.met,
         )
         self.send(peer.node, status)
 
     def _refresh(self, peer: Peer, now: float) -> None:
         """Draw the conclusions from a changed fact."""
         key = ("grace", peer.node)
-        if peer.linked:
+        if peer.live or not peer.was_linked:
             self._timers.cancel(key)
-            if not peer.was_linked:
-                peer.was_linked = True
-                self._overlay.linked(peer.node, now)
-                if peer.hello.known < len(self.peers):
-                    self.tell_members(peer.node)
-        elif peer.was_linked and not self._timers.is_set(key):
+        elif not self._timers.is_set(key):
             self._timers.set(key, now + self._config.grace_secs)
+        stood, peer.stands = peer.stands, peer.linked
+        if peer.stands and not stood:
+            self._overlay.linked(peer.node, now)
+            if not peer.was_linked and peer.hello.known < len(self.peers):
+                self.tell_members(peer.node)
+            peer.was_linked = True
 
     def give_up(self, node: NodeId, reason: str, now: float) -> None:
         """Declare a peer lost for a reason of the caller's."""
@@ -376,12 +396,14 @@ class Links:
         """Say hello to a lost peer, until it answers or is forgotten."""
         for dial, state in self._dials.of(peer.node):
             if state.up:
+                self._dials.renew_token(dial)
                 self._say_hello(dial, now)
 
     def _lose(self, peer: Peer, how: Departure, reason: str, now: float) -> None:
         self._timers.cancel(("grace", peer.node))
         self._timers.set(("forget", peer.node), now + self._config.tombstone_secs)
         peer.lost_reason, peer.was_linked, peer.confirmed = reason, False, False
+        peer.sees_reader = peer.stands = False
         self._detach(peer)
         self._overlay.unlinked(peer.node, how, reason, now)
 
@@ -409,6 +431,8 @@ class Links:
     def _forget(self, peer: Peer) -> None:
         for dial, _ in self._dials.of(peer.node):
             self._dials.hang_up(dial)
+        for endpoint in peer.hello.endpoints:
+            self._dials.unshun(endpoint)
         self._detach(peer)
         for kind in ("forget", "status", "grace"):
             self._timers.cancel((kind, peer.node))
@@ -469,7 +493,7 @@ class Links:
                 self._say_hello(what, now)
             case "grace":
                 peer = self.peers[what]
-                which = "data plane" if peer.confirmed else "link"
+                which = "data plane" if peer.up else "link"
                 reason = f"its {which} was down for {self._config.grace_secs:g} s"
                 self._lose(peer, Departure.LOST, reason, now)
                 self._try_again(peer, now)

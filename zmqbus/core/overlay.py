@@ -29,6 +29,9 @@ class Overlay(Protocol):
     def unlinked(self, node: NodeId, how: Departure, reason: str, now: float) -> None:
         """The peer departed or is lost; what it is owed is kept until `forgotten`."""
 
+    def begin_anew(self, node: NodeId) -> None:
+        """The peer has forgotten all it had with us: nothing of the streams goes on."""
+
     def forgotten(self, node: NodeId) -> None:
         """Nothing of ``node`` is remembered any more, here or there."""
 

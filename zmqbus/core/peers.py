@@ -45,10 +45,12 @@ class Peer:
         remembers: What it calls its memory of this node; 0 before it said so.
         hello: The last hello heard from it.
         dial: The dial that has proven to lead to it.
+        up: Whether the connection of that dial stands.
         data_endpoint: The XPUB address our SUB is attached to.
         reader_seen: Whether its SUB is seen on our XPUB.
         sees_reader: Whether it says that it sees our SUB on its XPUB.
         confirmed: Whether it has heard our hello since the link last came up.
+        stands: Whether it was linked when that was last looked at.
         was_linked: Whether it has been linked since it was met or last lost.
         lost_reason: Why it was lost; empty while it is not.
         busy: Whether it was reported busy.
@@ -64,10 +66,12 @@ class Peer:
     heard_at: float
     remembers: int = 0
     dial: int | None = None
+    up: bool = False
     data_endpoint: str | None = None
     reader_seen: bool = False
     sees_reader: bool = False
     confirmed: bool = False
+    stands: bool = False
     was_linked: bool = False
     lost_reason: str = ""
     busy: bool = False
@@ -80,6 +84,14 @@ class Peer:
     def linked(self) -> bool:
         """Whether both directions of both planes are proven (R4)."""
         return self.confirmed and self.reader_seen and self.sees_reader and not self.lost_reason
+
+    @property
+    def live(self) -> bool:
+        """Whether both planes stand, as far as it takes no event loop to keep them (R20).
+
+        Nothing but a handshake is missing then: a busy peer is late with it, not dead.
+        """
+        return self.up and self.reader_seen and self.sees_reader
 
     @property
     def state(self) -> PeerState:
