@@ -1,0 +1,84 @@
+"""What users may count on, checked message by message: order, exactly once, no silent loss."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from zmqbus.core.outlet import Reader
+from zmqbus.packets import ChannelId, NodeId, Plane
+
+Stream = tuple[NodeId, NodeId, ChannelId, Plane]
+"""Sender, reader, channel, plane."""
+
+
+@dataclass(slots=True)
+class Owed:
+    """What a reader is owed on a stream and was not given yet.
+
+    Parameters:
+        reader: The sender's own record of the reader; another one means that it began anew.
+        bodies: The messages.
+        void: How many of them are from before it began anew.
+        skipped: How many never came.
+        announced: How many were said to be lost.
+    """
+
+    reader: Reader
+    bodies: deque[bytes] = field(default_factory=deque)
+    void: int = 0
+    skipped: int = 0
+    announced: int = 0
+
+
+class Ledger:
+    """Every message published, and what became of it.
+
+    Invariant: what was skipped on a stream was announced as lost before.
+    """
+
+    def __init__(self) -> None:
+        self.counters: Counter[str] = Counter()
+        self._streams: dict[Stream, Owed] = {}
+
+    def publish(self, stream: Stream, reader: Reader, body: bytes) -> None:
+        """A message is owed to a reader."""
+        owed = self._streams.get(stream)
+        if owed is None:
+            owed = self._streams[stream] = Owed(reader)
+        elif owed.reader is not reader:
+            owed.reader, owed.void = reader, len(owed.bodies)
+            owed.skipped = owed.announced = 0
+        owed.bodies.append(body)
+        self.counters["published"] += 1
+
+    def deliver(self, stream: Stream, bodies: Iterable[bytes]) -> None:
+        """Messages have arrived at a reader."""
+        owed = self._streams.get(stream)
+        for body in bodies:
+            assert owed, f"{body!r} is for another reader"
+            assert body in owed.bodies, f"{body!r} came twice, or too late"
+            while owed.bodies.popleft() != body:
+                if owed.void:
+                    owed.void -= 1
+                else:
+                    owed.skipped += 1
+            owed.void = max(0, owed.void - 1)
+            self.counters["delivered"] += 1
+            assert owed.skipped <= owed.announced, f"{body!r} came before one that nobody missed"
+
+    def lose(self, stream: Stream, lost_msgs: int) -> None:
+        """Messages are announced as lost."""
+        self._streams[stream].announced += lost_msgs
+        self.counters["lost"] += lost_msgs
+
+    def settled(self, alive: dict[NodeId, str]) -> None:
+        """All that is owed between the living was delivered or announced, exactly."""
+        for (sender, reader, _, plane), owed in self._streams.items():
+            if sender in alive and reader in alive:
+                missing = len(owed.bodies) - owed.void + owed.skipped
+                assert missing == owed.announced, (
+                    f"of {alive[sender]}'s {plane.name.lower()} messages {missing} never reached "
+                    f"{alive[reader]}, and {owed.announced} are announced as lost"
+                )
