@@ -70,6 +70,7 @@ records: st.SearchStrategy[Packet] = st.one_of(
         counts,
         counts,
         _tuples(st.builds(StreamState, channels, planes, cursors, cursors)),
+        counts,
     ),
     st.builds(Nack, channels, planes, counts, counts),
     st.builds(Gone, channels, planes, counts, counts),
