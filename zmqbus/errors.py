@@ -52,6 +52,7 @@ class InsecureBindError(ConfigError):
             "without a mesh key anybody who reaches this address could send and read",
             "give `key=` (see `zmqbus key new`) or accept the risk with `insecure=True`",
         )
+        self.args = (endpoint,)
 
 
 class BindError(ZmqBusError, OSError):
