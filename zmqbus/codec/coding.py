@@ -24,12 +24,11 @@ if TYPE_CHECKING:
 # Ext codes are append-only. A user's value never becomes one, so no data can pose as them (S10).
 MARK_CODE = 1  # first in a list: what the list describes
 MEMBER_CODE = 2  # an enum member, "module:Class.MEMBER"
-ID_CODE = 3  # an id of a third node: 16 bytes origin, 5 bytes id
+ID_CODE = 3  # an id of a third node: 8 bytes origin, 5 bytes id
 
 MAX_DEPTH = 200  # levels of values; well below msgpack's 511 with two levels an object
 
 _ID_BYTES = ID_BITS // 8
-_STR = frozenset({str})
 
 
 class UntravelableError(Exception):
@@ -85,6 +84,8 @@ class Types(Protocol):
     """The closed table, as the walks see it."""
 
     encoders: dict[type, Encode]
+    marks: dict[bytes, Mark]
+    members: dict[bytes, Enum]
 
     def encoder(self, kind: type) -> Encode:
         """How values of `kind` are encoded; raises `UntravelableError` if it is not known."""
@@ -126,6 +127,10 @@ class Encoding:
         self.depth -= 1
         return encoded
 
+    def encoder(self, kind: type) -> Encode:
+        """How values of `kind` are encoded, as far as that has been worked out."""
+        return self._encoders.get(kind, _encode_any)
+
     def items(self, values: Iterable[Any]) -> Iterable[Any]:
         """Each of `values` encoded; `values` itself if there is nothing to do."""
         if SCALARS.issuperset(map(type, values)):
@@ -153,24 +158,21 @@ class Encoding:
 
     def mapping(self, mapping: Mapping[Any, Any]) -> dict[str, Any] | list[Any]:
         """A map where all keys are strings, otherwise a marked list of pairs."""
-        if not _STR.issuperset(map(type, mapping)):
-            return [DICT, *self.pairs(mapping)]
-        if type(mapping) is dict and SCALARS.issuperset(map(type, mapping.values())):
-            return mapping
         encoded = {}
         key = ""
         try:
             for key, value in mapping.items():
+                if type(key) is not str:
+                    return [DICT, *self.pairs(mapping)]
                 encoded[key] = value if type(value) in SCALARS else self.value(value)
         except UntravelableError as error:
             error.steps.append(f"[{key!r}]")
             raise
         return encoded
 
-    def id(self, local: int) -> int | ExtType:
-        """How an id field's value travels."""
-        if self.ids is None or 0 <= local < LOCAL_IDS:
-            return local
+    def id(self, local: int) -> ExtType:
+        """How the id of a third node travels."""
+        assert self.ids is not None, "ids are kept as they are without a space"
         try:
             origin, remote = self.ids.origin(local)
         except CodecError as error:
@@ -179,6 +181,12 @@ class Encoding:
 
 
 Encode = Callable[[Any, Encoding], Any]
+
+
+def _encode_any(value: Any, enc: Encoding) -> Any:
+    return enc.value(value)
+
+
 DICT = ExtType(MARK_CODE, b"dict")
 
 
@@ -194,23 +202,33 @@ class Decoding:
         unknown: Names of classes that are not known here.
     """
 
-    __slots__ = ("_types", "base", "ids", "loose", "notices", "unknown")
+    __slots__ = ("_marks", "_members", "_types", "base", "ids", "loose", "notices", "unknown")
 
     def __init__(self, types: Types, ids: IdSpace | None, sender: bytes, notices: Notices) -> None:
         self._types = types
+        self._marks = types.marks
+        self._members = types.members
         self.ids = ids
         self.base = 0 if ids is None else ids.base(sender)
         self.notices = notices
         self.loose = 0
         self.unknown: list[str] = []
 
+    def again(self) -> Decoding:
+        """Itself, as it was before the message."""
+        self.loose = 0
+        self.unknown.clear()
+        return self
+
     def on_ext(self, code: int, data: bytes) -> Any:
         """Msgpack met an ext value."""
         if code == MARK_CODE:
             self.loose += 1
-            return self._types.mark(data) or Mark(_text(data), _build_unknown)
+            return (
+                self._marks.get(data) or self._types.mark(data) or Mark(_text(data), _build_unknown)
+            )
         if code == MEMBER_CODE:
-            member = self._types.member(data)
+            member = self._members.get(data) or self._types.member(data)
             return self.missing(_text(data)) if member is None else member
         if code == ID_CODE:
             return self._foreign_id(data)
@@ -229,12 +247,15 @@ class Decoding:
         self.unknown.append(name)
         return Unknown(name)
 
+    def found(self, stand_in: Unknown) -> None:
+        """Somebody took care of a stand-in."""
+        self.loose -= 1
+        self.unknown.remove(stand_in.name)
+
     def id(self, remote: Any) -> int:
         """The local id for what an id field held."""
         if type(remote) is LocalId:
             self.loose -= 1
-            return int(remote)
-        if self.ids is None:
             return int(remote)
         if not 0 <= remote < LOCAL_IDS:
             raise CodecError("", f"{remote} is no id of one process")
@@ -244,7 +265,7 @@ class Decoding:
         if self.ids is None:
             raise CodecError("", "an id of another node means nothing without an id space")
         if len(data) != NODE_BYTES + _ID_BYTES:
-            raise CodecError("", f"an id of another node has 21 bytes, not {len(data)}")
+            raise CodecError("", f"an id of another node has {NODE_BYTES + _ID_BYTES} bytes")
         self.loose += 1
         remote = int.from_bytes(data[NODE_BYTES:], "big")
         return LocalId(self.ids.local(data[:NODE_BYTES], remote))

@@ -21,7 +21,6 @@ from typing import Any
 Match = Callable[[Any], bool] | None
 
 SCALARS = frozenset({type(None), bool, int, float, str, bytes})
-_SAMPLES = (None, True, 0, 0.0, "", b"")
 _BUFFERS = (bytes, bytearray, memoryview)
 _ROWS = (list, tuple)
 
@@ -91,14 +90,10 @@ def classes_in(hint: Any) -> Iterator[type]:
         yield from classes_in(part)
 
 
-def admits_none(match: Match) -> bool:
-    """Whether None fits."""
-    return match is None or match(None)
-
-
-def scalars_in(match: Match) -> frozenset[type]:
-    """Which of msgpack's own scalar types fit."""
-    return frozenset(type(s) for s in _SAMPLES if match is None or match(s))
+def looks_inside(hint: Any) -> bool:
+    """Whether `matcher` looks at elements, not only at the type of a value."""
+    base = typing.get_origin(hint) or hint
+    return _WIDER.get(base) is _ROWS or any(map(looks_inside, typing.get_args(hint)))
 
 
 def matcher(hint: Any) -> Match:

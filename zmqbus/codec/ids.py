@@ -15,7 +15,7 @@ from zmqbus.errors import CodecError
 
 ID_BITS = 40
 LOCAL_IDS = 1 << ID_BITS  # a process that makes a million ids a second gets here in 12 days
-NODE_BYTES = 8
+NODE_BYTES = 8  # `zmqbus.packets.NodeId`; the codec knows nothing of the mesh
 MAX_ORIGINS = 1 << 16  # below 2**22, so that a tagged id stays within int64; some 10 MB at most
 
 # Which fields hold an id of pipecat's counter: class name -> field names, subclasses included.

@@ -1,40 +1,58 @@
 """How one class travels: worked out once, then followed for every object of it.
 
-An object is ``[mark, {field: value}]``. A field that is its default (the very object) is left out;
-what is missing on arrival takes the receiver's default (R28), required fields are always there.
+An object is ``[mark, names, value, ...]``: one string names the fields, their values follow. A
+field that is None where None is its default is left out, and so is an empty container; what is
+missing on arrival takes the receiver's default (R28), required fields are always there.
 `__init__` and `__post_init__` are not run again (S22): the fields are the state.
+
+What makes it fast is one function per combination of types on the way out and per combination of
+names on the way in, written as source in `_SEND` and `_TAKE`: no loop over the fields is left. It
+halves the time per message. Only names of fields of the class get into that source.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import typing
-from collections.abc import Callable, Mapping
+import keyword
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple
-
-from pipecat.bus.messages import BusMessage
-from pipecat.utils.utils import obj_count, obj_id
-from pydantic import BaseModel
 
 from zmqbus.codec import hints
 from zmqbus.codec.coding import (
     Decoding,
     Encode,
     Encoding,
-    Mark,
     UndeliverableError,
     Unknown,
     UntravelableError,
 )
-from zmqbus.codec.ids import ID_FIELDS
-from zmqbus.codec.values import mark_bytes
+from zmqbus.codec.ids import LOCAL_IDS
 from zmqbus.errors import CodecError
 
-ABSENT: Any = dataclasses.MISSING
-_EMPTY = (dict, list, set, tuple)
+# Names that are on most messages, one byte each. No field of Python's starts with a digit or a
+# sign, so they cannot be mistaken. Append-only.
+_CODES = dict(
+    zip(
+        (
+            *("id", "name", "source", "target", "frame", "direction", "bridge", "job_id"),
+            *("metadata", "pts", "interruptible", "transport_source", "transport_destination"),
+            *("audio", "sample_rate", "num_channels", "num_frames", "text", "broadcast_sibling_id"),
+            *("image", "size", "format", "append_to_context", "skip_tts"),
+            *("includes_inter_frame_spaces", "payload", "update", "data", "response", "status"),
+        ),
+        "0123456789!#$%&'()*+,-./:;<=>?",
+        strict=True,
+    )
+)
+_NAMES = {code: name for name, code in _CODES.items()}
 
 # Fields that pipecat renamed (1.13): either name is taken for the other.
 _RENAMED = {"aggregated_by": "text_type", "text_type": "aggregated_by"}
+
+_MAX_FIELDS = 256  # named by one object; more would make the functions below slow to compile
+_MAX_SHAPES = 256  # combinations of types or names remembered per class; peers choose them
+ABSENT: Any = object()
+EMPTY = (dict, list, set, tuple)
 
 
 class Field(NamedTuple):
@@ -42,266 +60,332 @@ class Field(NamedTuple):
 
     Parameters:
         name: The field's name.
-        default: The object that stands for "left out", or `ABSENT` where the field is required.
-        exact: Scalar types that pass without a closer look.
+        default: What a missing field is, or `ABSENT`.
         match: Whether a value fits the annotation.
-        factory: What makes the value when the field is missing, where that is not `default`.
         wanted: The annotation in words.
+        factory: Makes the value of a missing field: one of `EMPTY`, or called with the object.
         prepare: What to do to the value before it is encoded.
+        by_content: Whether `match` looks into the value, beyond its type.
     """
 
     name: str
     default: Any
-    exact: frozenset[type]
     match: hints.Match
-    factory: Any  # one of `_EMPTY`, or called with the object
     wanted: str
+    factory: Any = None
     prepare: Encode | None = None
+    by_content: bool = False
+
+    @property
+    def required(self) -> bool:
+        """Whether there is nothing to take for a missing value."""
+        return self.default is ABSENT and self.factory is None
+
+    @property
+    def code(self) -> str:
+        """The name as it travels."""
+        return _CODES.get(self.name, self.name)
+
+    def fits(self, value: Any) -> bool:
+        """Whether the annotation admits `value`."""
+        return self.match is None or self.match(value)
+
+    def check(self, value: Any) -> None:
+        """Raise `UntravelableError` unless the annotation admits `value`."""
+        if not self.fits(value):
+            raise UntravelableError(f"{self.wanted} wanted, got {type(value).__qualname__}")
+
+
+Send = Callable[..., list[Any]]
+Take = Callable[[list[Any], Decoding], Any]
+
+_READ = """
+def encode(obj, enc):
+    try:
+        {reads}
+    except AttributeError:
+        return learn(obj, enc)
+    send = sends.get(({kinds}))
+    return learn(obj, enc) if send is None else send(enc, {values})
+"""
+_SEND = """
+def send(enc, {values}):
+    out = [head, {names!r}, {picked}]
+    {shorten}
+    if enc.ids is not None:
+        {ids}
+    depth = enc.depth
+    {odd}
+    return out
+"""
+_ODD = """
+    if {test}:
+        {name}
+        try:
+            out.append(e{at}(v{at}, enc))
+        except Untravelable as error:
+            out.append(failed(f{at}, error, enc, depth))
+"""
+_TAKE = """
+def take(items, decoding):
+    _, _, {values} = items
+    if ({kinds}) not in good:
+        ({values}) = check(({values}), decoding)
+    obj = new(cls)
+    if decoding.ids is not None:
+        {ids}
+    state = {{{state}}}
+    {finish}
+    return obj
+"""
 
 
 class Fields:
-    """The fields of one class, in both directions."""
+    """The fields of one class, in both directions.
 
-    def __init__(self, cls: type, fields: list[Field]) -> None:
-        self.name = cls.__qualname__
-        self._droppable = not issubclass(cls, BusMessage)
-        self._fields = {f.name: f for f in fields}
-        self._quick = [(f.name, f.default, f.exact) for f in fields]
-        self._arriving = {f.name: (f.name, f.exact) for f in fields}
-        for field in fields:
-            other = _RENAMED.get(field.name)
-            if other is not None:
-                self._arriving.setdefault(other, self._arriving[field.name])
-        self._constants = {f.name: f.default for f in fields if f.default is not ABSENT}
-        self._factories = [(f.name, f.factory) for f in fields if f.factory is not None]
-        self._required = [f.name for f in fields if f.default is ABSENT and f.factory is None]
-
-    def encode(self, state: Mapping[str, Any], enc: Encoding) -> dict[str, Any]:
-        """The fields that differ from their defaults, encoded."""
-        out = {}
-        for name, default, exact in self._quick:
-            value = state.get(name, default)
-            if value is default:
-                if default is ABSENT:
-                    raise UntravelableError(f"required field {name!r} is not set")
-            elif type(value) in exact:
-                out[name] = value
-            else:
-                self._encode_odd(self._fields[name], value, enc, out)
-        return out
-
-    def _encode_odd(self, field: Field, value: Any, enc: Encoding, out: dict[str, Any]) -> None:
-        if not value and type(value) in _EMPTY and field.factory is type(value):
-            return
-        depth = enc.depth
-        try:
-            if field.prepare is not None:
-                value = field.prepare(value, enc)
-            self._check(field, value)
-            out[field.name] = enc.value(value)
-        except UntravelableError as error:
-            error.steps.append(f".{field.name}")
-            if field.default is not None or not self._droppable:
-                raise
-            enc.depth = depth
-            text = f"left out, because {self.name}{error.path}: {error.reason}"
-            enc.notices.warn(f"{self.name}.{field.name}", text)
-
-    def _check(self, field: Field, value: Any) -> None:
-        if field.match is not None and not field.match(value):
-            raise UntravelableError(f"{field.wanted} wanted, got {type(value).__qualname__}")
-
-    def decode(self, arrived: Any, obj: Any, decoding: Decoding) -> dict[str, Any]:
-        """The whole state, from the fields that arrived and this process' defaults."""
-        state = self._constants.copy()
-        known = self._arriving
-        for name, value in arrived.items():
-            entry = known.get(name)
-            if entry is None:
-                continue
-            name, exact = entry
-            if type(value) in exact or self._arrived_odd(name, value, decoding):
-                state[name] = value
-        for name, factory in self._factories:
-            if name not in state:
-                state[name] = factory() if factory in _EMPTY else factory(obj)
-        for name in self._required:
-            if name not in state:
-                raise UndeliverableError(f"{self.name}.{name}", "a required field is missing")
-        return state
-
-    def _arrived_odd(self, name: str, value: Any, decoding: Decoding) -> bool:
-        field = self._fields[name]
-        if type(value) is Unknown and field.default is None and self._droppable:
-            decoding.loose -= 1
-            decoding.unknown.remove(value.name)
-            text = f"left out, because {value.name} is not known here"
-            decoding.notices.warn(f"{self.name}.{name}", text)
-            return False
-        try:
-            self._check(field, value)
-        except UntravelableError as error:
-            if decoding.unknown:
-                raise UndeliverableError(
-                    decoding.unknown[0], "this class is not known here"
-                ) from None
-            raise CodecError(f"{self.name}.{name}", error.reason) from None
-        return True
-
-
-def dataclass_plan(cls: type, wire_name: str, prepare: dict[str, Encode]) -> tuple[Encode, Mark]:
-    """How a dataclass is encoded, and the mark that builds it."""
-    fields = Fields(cls, _dataclass_fields(cls, prepare))
-    names = [f.name for f in dataclasses.fields(cls)]
-    plain = _has_plain_state(cls, names)
-    id_names = tuple(n for c in cls.__mro__ for n in ID_FIELDS.get(c.__name__, ()) if n in names)
-    mark = mark_bytes(wire_name)
-
-    def encode(value: Any, enc: Encoding) -> list[Any]:
-        state = value.__dict__ if plain else {n: getattr(value, n, ABSENT) for n in names}
-        out = fields.encode(state, enc)
-        if enc.ids is not None:
-            for name in id_names:
-                number = out.get(name)
-                if number is not None:
-                    out[name] = enc.id(number)
-        return [mark, out]
-
-    def build(items: list[Any], decoding: Decoding) -> Any:
-        _, arrived = items
-        value: Any = object.__new__(cls)
-        state = fields.decode(arrived, value, decoding)
-        for name in id_names:
-            if arrived.get(name) is not None:
-                state[name] = decoding.id(arrived[name])
-        if plain:
-            value.__dict__ = state
-        else:
-            for name in state:
-                object.__setattr__(value, name, state[name])
-        return value
-
-    return encode, Mark(cls.__qualname__, build)
-
-
-def _has_plain_state(cls: type, names: list[str]) -> bool:
-    """Whether an instance's ``__dict__`` is all of its fields."""
-    shadowed = any(hasattr(type(vars(c).get(n)), "__set__") for c in cls.__mro__ for n in names)
-    return cls.__dictoffset__ != 0 and not shadowed
-
-
-def _dataclass_fields(cls: type, prepare: dict[str, Encode]) -> list[Field]:
-    resolved = hints.field_hints(cls)
-    made = []
-    for field in dataclasses.fields(cls):
-        match = hints.matcher(resolved[field.name])
-        default, factory = field.default, field.default_factory
-        if factory is not ABSENT:
-            make = factory if factory in _EMPTY else _ignoring_obj(typing.cast(Any, factory))
-        else:
-            make = None
-        if not field.init and default is ABSENT and make is None:
-            default, make = _initial(cls, field.name, resolved[field.name], match)
-        exact = hints.scalars_in(match)
-        made.append(
-            Field(
-                field.name,
-                default,
-                exact,
-                match,
-                make,
-                str(field.type),
-                prepare.get(field.name),
-            )
-        )
-    return made
-
-
-def _ignoring_obj(factory: Callable[[], Any]) -> Callable[[Any], Any]:
-    return lambda obj: factory()
-
-
-def _initial(cls: type, name: str, hint: Any, match: hints.Match) -> tuple[Any, Any]:
-    """Default and factory of a field that `__post_init__` sets, for a peer that lacks it."""
-    if name == "id":
-        return ABSENT, lambda obj: obj_id()
-    if name == "name":
-        return ABSENT, lambda obj: f"{cls.__name__}#{obj_count(obj)}"
-    if hints.admits_none(match):
-        return None, None
-    base = typing.get_origin(hint) or hint
-    if base in _EMPTY:
-        return ABSENT, base
-    return (False, None) if base is bool else (ABSENT, None)
-
-
-def model_plan(cls: type[BaseModel], wire_name: str) -> tuple[Encode, Mark]:
-    """How a pydantic model is encoded, and the mark that builds it.
-
-    The list goes on after the fields: the names that were given, extra fields, private ones.
+    Args:
+        cls: The class.
+        head: What goes before the fields.
+        fields: Its fields.
+        ids: Which of them hold ids of pipecat's counter.
+        droppable: Whether a field that cannot travel is left out where its default is None.
+        named: Whether a field "name" is the class name and a count.
+        finish: What gives an object its state; where it is None, the state is its ``__dict__``.
     """
-    fields = Fields(cls, _model_fields(cls))
-    mark = mark_bytes(wire_name)
 
-    def encode(value: Any, enc: Encoding) -> list[Any]:
-        state = value.__getstate__()
-        extra, private = state["__pydantic_extra__"], state["__pydantic_private__"]
-        return [
-            mark,
-            fields.encode(state["__dict__"], enc),
-            sorted(state["__pydantic_fields_set__"]),
-            extra and enc.mapping(extra),
-            private and enc.mapping(private),
-        ]
+    def __init__(
+        self,
+        cls: type,
+        head: Any,
+        fields: list[Field],
+        ids: tuple[str, ...] = (),
+        *,
+        droppable: bool = True,
+        named: bool = False,
+        finish: Callable[[Any, dict[str, Any]], None] | None = None,
+    ) -> None:
+        self.name = cls.__qualname__
+        self._cls = cls
+        self._head = head
+        self._prefix = f"{cls.__name__}#" if named else ""
+        self._droppable = droppable
+        self._ids = ids
+        self._finish = finish
+        self._fields = fields
+        self._by_name = {f.name: f for f in fields}
+        for field in fields:
+            self._by_name.setdefault(_RENAMED.get(field.name, field.name), field)
+        self._sends: dict[tuple[type, ...], Send] = {}
+        self._takes: dict[str, Take] = {}
+        self.encode = self._reader()
 
-    def build(items: list[Any], decoding: Decoding) -> Any:
-        _, arrived, given, extra, private = items
-        value = cls.__new__(cls)
-        state = fields.decode(arrived, value, decoding)
-        more = extra if cls.model_config.get("extra") == "allow" else None
-        private_names = cls.__private_attributes__
-        hidden = {n: a.get_default() for n, a in private_names.items()}
-        hidden.update({n: v for n, v in (private or {}).items() if n in private_names})
-        value.__setstate__(
-            {
-                "__dict__": state,
-                "__pydantic_fields_set__": set(given) & {*state, *(more or ())},
-                "__pydantic_extra__": _named(more or {})
-                if more is not None or _extra(cls)
-                else None,
-                "__pydantic_private__": hidden if private_names else None,
-            }
+    def _reader(self) -> Encode:
+        places = range(len(self._fields))
+        encode: Encode = _function(
+            _READ,
+            {"learn": self._learn, "sends": self._sends},
+            reads=_lines(2, *(f"v{i} = {_read(f.name)}" for i, f in enumerate(self._fields))),
+            kinds=_row(f"type(v{i})" for i in places),
+            values=_row(f"v{i}" for i in places),
         )
+        return encode
+
+    def _learn(self, obj: Any, enc: Encoding) -> list[Any]:
+        """Encode an object whose types were not met before."""
+        values = [getattr(obj, f.name, f.default) for f in self._fields]
+        send = self._sender(values, enc)
+        if not any(v is ABSENT for v in values) and len(self._sends) < _MAX_SHAPES:
+            self._sends[tuple(map(type, values))] = send
+        return send(enc, *values)
+
+    def _sender(self, values: list[Any], enc: Encoding) -> Send:
+        """The function that encodes objects whose values have these types."""
+        plain: list[int] = []
+        odd: list[int] = []
+        checked: dict[int, bool] = {}
+        for at, (field, value) in enumerate(zip(self._fields, values, strict=True)):
+            if value is None and field.default is None:
+                continue
+            checked[at] = not field.by_content and value is not ABSENT and field.fits(value)
+            is_plain = checked[at] and type(value) in hints.SCALARS
+            (plain if is_plain else odd).append(at)
+        fixed = [at for at in odd if type(values[at]) is not self._fields[at].factory]
+        odd.sort(key=lambda at: at not in fixed)
+        names = [self._fields[at].name for at in plain]
+        send: Send = _function(
+            _SEND,
+            {"head": self._head, "prefix": self._prefix, "escape": _escape}
+            | {"failed": self._failed, "Untravelable": UntravelableError}
+            | {f"f{at}": self._fields[at] for at in odd}
+            | {
+                f"e{at}": enc.encoder(type(values[at]))
+                if checked[at]
+                else partial(self._encode_unsure, self._fields[at])
+                for at in odd
+            },
+            values=_row(f"v{at}" for at in range(len(values))),
+            names=" ".join(self._fields[at].code for at in plain + fixed),
+            picked=_row(f"v{at}" for at in plain),
+            shorten=_lines(
+                1,
+                *(
+                    f"out[{i}] = v{at}[{len(self._prefix) - 1}:] if v{at}.startswith(prefix) "
+                    f"else escape(v{at})"
+                    for i, at in enumerate(plain, 2)
+                    if self._prefix and self._fields[at].name == "name"
+                ),
+            ),
+            ids=_lines(
+                2,
+                *(
+                    f"if not 0 <= v{at} < {LOCAL_IDS}: out[{i}] = enc.id(v{at})"
+                    for i, (at, name) in enumerate(zip(plain, names, strict=True), 2)
+                    if name in self._ids
+                ),
+            ),
+            odd="".join(
+                _ODD.format(
+                    at=at,
+                    test="True" if at in fixed else f"v{at}",
+                    name="pass" if at in fixed else f"out[1] += {' ' + self._fields[at].code!r}",
+                )
+                for at in odd
+            ),
+        )
+        return send
+
+    def _encode_unsure(self, field: Field, value: Any, enc: Encoding) -> Any:
+        """Encode what has to be looked at first."""
+        if field.prepare is not None:
+            value = field.prepare(value, enc)
+        field.check(value)
+        return enc.value(value)
+
+    def _failed(self, field: Field, error: UntravelableError, enc: Encoding, depth: int) -> None:
+        """A field cannot travel: leave it out, as None, or give up the object."""
+        error.steps.append(f".{field.name}")
+        if field.default is not None or not self._droppable:
+            raise error
+        enc.depth = depth
+        text = f"left out, because {self.name}{error.path}: {error.reason}"
+        enc.notices.warn(f"{self.name}.{field.name}", text)
+
+    def build(self, items: list[Any], decoding: Decoding) -> Any:
+        """An object, from what arrived and this process' defaults."""
+        names = items[1]
+        return (self._takes.get(names) or self._taker(names))(items, decoding)
+
+    def _taker(self, names: Any) -> Take:
+        """The function that builds objects of which these fields arrive."""
+        if not isinstance(names, str):
+            raise CodecError(self.name, "its field names are no string")
+        fields = [self._by_name.get(_NAMES.get(word, word)) for word in names.split()]
+        if len(fields) > _MAX_FIELDS:
+            raise CodecError(self.name, f"{len(fields)} fields, the limit is {_MAX_FIELDS}")
+        place = {f.name: at for at, f in enumerate(fields) if f is not None}
+        for field in self._fields:
+            if field.required and field.name not in place:
+                subject = f"{self.name}.{field.name}"
+                raise UndeliverableError(subject, "this required field is missing")
+        good: set[tuple[type, ...]] = set()
+
+        def check(values: tuple[Any, ...], decoding: Decoding) -> list[Any]:
+            return self._check(fields, values, decoding, good)
+
+        finish = "obj.__dict__ = state" if self._finish is None else "finish(obj, state)"
+        take: Take = _function(
+            _TAKE,
+            {"good": good, "check": check, "cls": self._cls, "new": object.__new__}
+            | {"finish": self._finish, "prefix": self._prefix, "unescape": _unescape}
+            | {f"d{at}": f.factory or f.default for at, f in enumerate(self._fields)},
+            values=_row(f"v{at}" for at in range(len(fields))),
+            kinds=_row(f"type(v{at})" for at in range(len(fields))),
+            ids=_lines(
+                2,
+                *(
+                    f"if v{place[n]} is not None: v{place[n]} = decoding.id(v{place[n]})"
+                    for n in self._ids
+                    if n in place
+                ),
+            ),
+            state=", ".join(
+                f"{f.name!r}: {self._arrived(f, at, place)}" for at, f in enumerate(self._fields)
+            ),
+            finish=finish,
+        )
+        if len(self._takes) < _MAX_SHAPES:
+            self._takes[names] = take
+        return take
+
+    def _arrived(self, field: Field, at: int, place: dict[str, int]) -> str:
+        """What a field's value is, as source."""
+        if field.name in place:
+            value = f"v{place[field.name]}"
+            if field.name == "name" and self._prefix:
+                return f"prefix + {value}[1:] if {value}[:1] == '#' else unescape({value})"
+            return value
+        if field.factory is None:
+            return f"d{at}"
+        return f"d{at}()" if field.factory in EMPTY else f"d{at}(obj)"
+
+    def _check(
+        self,
+        fields: list[Field | None],
+        values: tuple[Any, ...],
+        decoding: Decoding,
+        good: set[tuple[type, ...]],
+    ) -> list[Any]:
+        """The values, each of which fits; their types are remembered if that is what decides."""
+        checked = [
+            value if field is None else self._fitting(field, value, decoding)
+            for field, value in zip(fields, values, strict=True)
+        ]
+        by_content = any(f is not None and f.by_content for f in fields)
+        kinds = tuple(map(type, values))
+        if not by_content and Unknown not in kinds and len(good) < _MAX_SHAPES:
+            good.add(kinds)
+        return checked
+
+    def _fitting(self, field: Field, value: Any, decoding: Decoding) -> Any:
+        """`value` if it fits; None where the field's default stands in for an unknown object."""
+        if type(value) is Unknown and field.default is None and self._droppable:
+            decoding.found(value)
+            text = f"left out, because {value.name} is not known here"
+            decoding.notices.warn(f"{self.name}.{field.name}", text)
+            return None
+        if not field.fits(value):
+            if decoding.unknown:
+                raise UndeliverableError(decoding.unknown[0], "this class is not known here")
+            reason = f"{field.wanted} wanted, got {type(value).__qualname__}"
+            raise CodecError(f"{self.name}.{field.name}", reason)
         return value
 
-    return encode, Mark(cls.__qualname__, build)
+
+def _escape(name: str) -> str:
+    """``TextFrame#7`` travels as ``#7``; what looks like that already gets a NUL in front."""
+    return f"\0{name}" if name.startswith(("#", "\0")) else name
 
 
-def _extra(cls: type[BaseModel]) -> bool:
-    return cls.model_config.get("extra") == "allow"
+def _unescape(name: str) -> str:
+    return name[1:] if name.startswith("\0") else name
 
 
-def _named(extra: Any) -> dict[str, Any]:
-    if not isinstance(extra, dict) or not all(isinstance(name, str) for name in extra):
-        raise CodecError("", "extra fields of a model have names")
-    return extra
+def _read(name: str) -> str:
+    """Reading a field, as source; a model made at run time may have any name."""
+    plain = name.isidentifier() and not keyword.iskeyword(name)
+    return f"obj.{name}" if plain else f"getattr(obj, {name!r})"
 
 
-def _model_fields(cls: type[BaseModel]) -> list[Field]:
-    made = []
-    for name, info in cls.model_fields.items():
-        match = hints.matcher(info.annotation)
-        default: Any = ABSENT
-        make: Any = None
-        if not info.is_required():
-            if info.default_factory is None and type(info.default) in hints.SCALARS:
-                default = info.default
-            else:
-                make = _model_default(info)
-        wanted = str(info.annotation)
-        made.append(Field(name, default, hints.scalars_in(match), match, make, wanted))
-    return made
+def _row(parts: Iterable[str]) -> str:
+    """A tuple's inside, as source."""
+    return "".join(f"{part}, " for part in parts)
 
 
-def _model_default(info: Any) -> Callable[[Any], Any]:
-    return lambda obj: info.get_default(call_default_factory=True, validated_data={})
+def _lines(depth: int, *lines: str) -> str:
+    return ("\n" + "    " * depth).join(lines or ("pass",))
+
+
+def _function(template: str, scope: dict[str, Any], **parts: str) -> Any:
+    """The function that a template and its parts define."""
+    exec(template.format(**parts), scope)
+    return scope[template.split("(")[0].split()[-1]]

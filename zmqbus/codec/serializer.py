@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import msgpack
+from msgpack import Packer, unpackb
 from pipecat.bus.messages import BusMessage
 from pipecat.bus.serializers.base import MessageSerializer
 
@@ -37,8 +37,9 @@ class MsgpackSerializer(MessageSerializer):
         self._table = Table()
         self._notices = Notices()
         self._max_message_bytes = max_message_bytes
+        self._inspect_above_bytes = min(max_message_bytes, scan.UNSCANNED_BYTES)
         # Packs plain values only, so no Python code runs inside and one packer serves all threads.
-        self._packer = msgpack.Packer(strict_types=True)
+        self._packer = Packer(strict_types=True)
         for cls in register:
             self.register(cls)
 
@@ -93,19 +94,24 @@ class MsgpackSerializer(MessageSerializer):
             CodecError: If it holds what cannot travel, with the path to it.
             MessageTooLargeError: If it takes more than `max_message_bytes`.
         """
-        name = type(message).__qualname__
         if not isinstance(message, BusMessage):
-            raise CodecError(name, "only a BusMessage travels by itself")
+            raise CodecError(type(message).__qualname__, "only a BusMessage travels by itself")
         try:
             plain = Encoding(self._table, ids, self._notices).value(message)
-            data = self._pack(plain)
+            try:
+                data: bytes = self._packer.pack(plain)
+            except (OverflowError, UnicodeEncodeError):
+                data = self._packer.pack(mend(plain))
         except UntravelableError as error:
+            name = type(message).__qualname__
             raise CodecError(f"{name}{error.path}", error.reason) from None
         except (ValueError, TypeError, RecursionError) as error:
+            name = type(message).__qualname__
             raise CodecError(name, f"it cannot be encoded ({error})") from error
-        if len(data) > self._max_message_bytes:
-            raise MessageTooLargeError(name, len(data), self._max_message_bytes)
-        if len(data) > scan.UNSCANNED_BYTES:
+        if len(data) > self._inspect_above_bytes:
+            if len(data) > self._max_message_bytes:
+                name = type(message).__qualname__
+                raise MessageTooLargeError(name, len(data), self._max_message_bytes)
             scan.measure(data)
         return data
 
@@ -117,12 +123,13 @@ class MsgpackSerializer(MessageSerializer):
         Raises:
             CodecError: If the bytes are no message.
         """
-        if len(data) > self._max_message_bytes:
-            limit = self._max_message_bytes
-            raise CodecError("", f"{len(data):,} bytes arrived, the limit is {limit:,}")
         decoding = Decoding(self._table, ids, sender, self._notices)
         try:
-            return self._message(self._unpack(data, decoding), decoding)
+            if len(data) > self._inspect_above_bytes:
+                self._inspect(data)
+                root = _unpack(data, decoding, len(data))
+            else:
+                root = _unpack(data, decoding, scan.UNSCANNED_ITEMS)
         except UndeliverableError as error:
             self._notices.warn(error.subject, f"message dropped, {error.reason}")
             return None
@@ -130,31 +137,33 @@ class MsgpackSerializer(MessageSerializer):
             raise
         except Exception as error:  # whatever msgpack or a constructor makes of a peer's bytes
             raise CodecError("", f"the bytes are no message ({error!r:.200})") from error
+        if decoding.loose:
+            if not decoding.unknown:
+                raise CodecError("", "a mark or an id stands where it means nothing")
+            self._notices.warn(decoding.unknown[0], "message dropped, this class is not known here")
+            return None
+        if not isinstance(root, BusMessage):
+            raise CodecError("", f"a BusMessage wanted, got {type(root).__qualname__}")
+        return root
 
-    def _pack(self, plain: Any) -> bytes:
-        try:
-            return bytes(self._packer.pack(plain))
-        except (OverflowError, UnicodeEncodeError):
-            return bytes(self._packer.pack(mend(plain)))
+    def _inspect(self, data: bytes | memoryview) -> None:
+        if len(data) > self._max_message_bytes:
+            limit = self._max_message_bytes
+            raise CodecError("", f"{len(data):,} bytes arrived, the limit is {limit:,}")
+        scan.measure(data)
 
-    def _unpack(self, data: bytes | memoryview, decoding: Decoding) -> Any:
-        longest = scan.UNSCANNED_ITEMS
-        if len(data) > scan.UNSCANNED_BYTES:
-            scan.measure(data)
-            longest = len(data)
-        return msgpack.unpackb(
+
+def _unpack(data: bytes | memoryview, decoding: Decoding, longest: int) -> Any:
+    try:
+        return unpackb(
             data,
             ext_hook=decoding.on_ext,
             list_hook=decoding.on_list,
             max_array_len=longest,
             max_map_len=longest,
         )
-
-    def _message(self, root: Any, decoding: Decoding) -> BusMessage | None:
-        if decoding.unknown:
-            raise UndeliverableError(decoding.unknown[0], "this class is not known here")
-        if decoding.loose:
-            raise CodecError("", "a mark or id stands where it means nothing")
-        if not isinstance(root, BusMessage):
-            raise CodecError("", f"a BusMessage wanted, got {type(root).__qualname__}")
-        return root
+    except ValueError as error:
+        if longest == len(data) or "exceeds max_" not in str(error):
+            raise
+    scan.measure(data)
+    return _unpack(data, decoding.again(), len(data))

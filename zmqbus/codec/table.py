@@ -14,34 +14,36 @@ from __future__ import annotations
 import dataclasses
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum, Flag
 from typing import Any
 
 from msgpack import ExtType
 from pipecat.bus.messages import BusLocalMessage, BusMessage
 from pipecat.frames.frames import Frame
+from pipecat.processors.frame_processor import FrameDirection
 from pydantic import BaseModel
 
 from zmqbus.codec import hints, pipecat_types, values
+from zmqbus.codec.classes import dataclass_plan, model_plan
 from zmqbus.codec.coding import MEMBER_CODE, Encode, Encoding, Mark, UntravelableError
-from zmqbus.codec.plan import dataclass_plan, model_plan
 from zmqbus.errors import CodecError, ConfigError
 
 # Short for what is on every message, and one name for what moved. Append-only.
 _MODULES = {
     "pipecat.frames.frames": "1",
     "pipecat.bus.messages": "2",
-    "pipecat.processors.frame_processor": "3",
-    "pipecat.adapters.schemas.tools_schema": "4",
-    "pipecat.adapters.llm.schemas.tools_schema": "4",
+    "pipecat.adapters.schemas.tools_schema": "3",
+    "pipecat.adapters.llm.schemas.tools_schema": "3",
 }
 _ROOTS: tuple[type, ...] = (BusMessage, Frame, Enum)
 _MAX_STRANGERS = 1000  # unknown names remembered, so that a stream of them costs no search each
 
 
 def wire_name(cls: type) -> str:
-    """``module:qualname``, the module shortened where it is one of pipecat's busiest."""
+    """``module:qualname``, shortened where it is one of pipecat's busiest."""
+    if cls is FrameDirection:
+        return "0"
     return f"{_MODULES.get(cls.__module__, cls.__module__)}:{cls.__qualname__}"
 
 
@@ -50,8 +52,8 @@ class Table:
 
     def __init__(self) -> None:
         self.encoders: dict[type, Encode] = values.encoders()
-        self._marks = values.marks()
-        self._members: dict[bytes, Enum] = {}
+        self.marks = values.marks()
+        self.members: dict[bytes, Enum] = {}
         self._classes: dict[str, type] = {}
         self._registered: dict[str, type] = {}
         self._planned: dict[str, type] = {}
@@ -75,6 +77,7 @@ class Table:
                 "it is no dataclass, enum or pydantic model",
                 "give `encode=` and `decode=`",
             )
+        self._forget(self._planned)
         self._strangers.clear()
         self._refused.clear()
         self._refresh()
@@ -103,24 +106,24 @@ class Table:
 
     def mark(self, name: bytes) -> Mark | None:
         """The mark of a name from the wire, or None if it names no class of the table."""
-        mark = self._marks.get(name)
+        mark = self.marks.get(name)
         if mark is None:
             cls = self._find(name.decode())
             if cls is not None and not issubclass(cls, Enum):
                 self._plan(wire_name(cls), cls)
-                mark = self._marks.get(name)
+                mark = self.marks.get(name)
         return mark
 
     def member(self, name: bytes) -> Enum | None:
         """The enum member of a name from the wire, or None."""
-        member = self._members.get(name)
+        member = self.members.get(name)
         if member is None:
             class_name, _, member_name = name.decode().rpartition(".")
             cls = self._find(class_name)
             if cls is not None and issubclass(cls, Enum):
                 member = _member(cls, member_name)
                 if member is not None and not isinstance(member, Flag):
-                    self._members[name] = member
+                    self.members[name] = member
         return member
 
     def _find(self, name: str) -> type | None:
@@ -161,16 +164,18 @@ class Table:
         self._forget_replaced()
 
     def _forget_replaced(self) -> None:
-        for name, cls in list(self._planned.items()):
-            if self._classes.get(name) is not cls:
-                del self._planned[name]
-                self.encoders.pop(cls, None)
-                self._marks.pop(name.encode(), None)
-        self._members = {
-            name: member
-            for name, member in self._members.items()
-            if self._classes.get(wire_name(type(member))) is type(member)
-        }
+        planned = self._planned.items()
+        replaced = [n for n, c in planned if self._classes.get(n) is not c]
+        if replaced:
+            self._forget(self._planned)  # all: plans remember each other's encoders
+        for key, member in list(self.members.items()):
+            if self._classes.get(wire_name(type(member))) is not type(member):
+                del self.members[key]
+
+    def _forget(self, names: Iterable[str]) -> None:
+        for name in list(names):
+            self.encoders.pop(self._planned.pop(name), None)
+            self.marks.pop(name.encode(), None)
 
     def _plan(self, name: str, cls: type) -> None:
         self._planned[name] = cls
@@ -186,7 +191,7 @@ class Table:
 
     def _add(self, cls: type, encode: Encode, mark: Mark, name: str | None = None) -> None:
         self.encoders[cls] = encode
-        self._marks[(name or mark.name).encode()] = mark
+        self.marks[(name or mark.name).encode()] = mark
 
 
 def _is_plannable(cls: type) -> bool:
@@ -197,7 +202,7 @@ def _is_plannable(cls: type) -> bool:
 
 def _living(root: type) -> Iterator[type]:
     """The subclasses of `root` that their modules hold, older ones first; `root` too."""
-    pending: list[type] = [root]
+    pending: list[Any] = [root]
     seen: set[type] = {root}
     while pending:
         cls = pending.pop()
@@ -234,7 +239,7 @@ def _enum_encoder(cls: type[Enum]) -> Encode:
     known: dict[str, ExtType] = {}
 
     def encode(value: Any, enc: Encoding) -> ExtType:
-        name = value.name or ""
+        name = value._name_ or ""
         ext = known.get(name)
         if ext is None:
             if _member(cls, name) is not value:
