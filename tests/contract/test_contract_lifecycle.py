@@ -84,5 +84,5 @@ async def test_end_and_cancel_of_a_session_end_every_runner(world: World, how: s
     await world.near.finished()
     await world.far.finished()
     for site, name in ((world.far, "far one"), (world.near, "near one")):
-        (heard,) = await site.journal.wait(name, "heard")
-        assert "the caller hung up" in heard
+        heard = await site.journal.wait(name, "heard")  # pipecat 1.3.0 cancels twice
+        assert "the caller hung up" in heard[0]

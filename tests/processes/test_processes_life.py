@@ -60,8 +60,8 @@ def test_bus_works_in_three_consecutive_loops() -> None:
 
     async def meet(number: int) -> list[Any]:
         sites = [
-            Site(bus, Journal(), f"near {number}", check_dangling_tasks=False),
-            Site(other, Journal(), f"far {number}", check_dangling_tasks=False),
+            Site(bus, Journal(), f"near {number}"),
+            Site(other, Journal(), f"far {number}"),
         ]
         for site in sites:
             await site.open()

@@ -117,7 +117,7 @@ def speaker(name: str, *, journal: Journal, bus: WorkerBus) -> PipelineWorker:
 def parallel(name: str, *, journal: Journal, bus: WorkerBus) -> PipelineWorker:
     """A bridged pipeline of two branches: each frame passes both and must come out once (P09)."""
     left, right = Passage(f"{name}::Left"), Passage(f"{name}::Right")
-    branches = ParallelPipeline([left], [right])  # type: ignore[no-untyped-call]
+    branches = ParallelPipeline([left], [right])
     pipeline = Pipeline([branches, Recorder(name, journal, TextFrame)])
     return NotingPipelineWorker(name, pipeline, journal, bridged=())
 

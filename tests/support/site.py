@@ -22,7 +22,7 @@ _KINDS: dict[str, Any] = {**WORKERS, **PIPELINES}
 def make_bus(transport: str, options: dict[str, Any], node: MeshNode | None = None) -> WorkerBus:
     """Make the bus of a site: ``"queue"`` for `AsyncQueueBus`, ``"zmq"`` for `ZmqBus`."""
     if transport == "queue":
-        return AsyncQueueBus()  # type: ignore[no-untyped-call]
+        return AsyncQueueBus()
     return ZmqBus(node=node, **options)
 
 
