@@ -27,9 +27,9 @@ class Traffic:
     """The streams to and from all peers of one node.
 
     A hole is asked for after ``nack_delay_secs`` and again with doubling delay, each time with
-    what is missing then. A hole that only the sender's word shows (`StreamState.head`, R13) is
-    given ``tail_delay_secs`` and a fresh start with each arrival, since the messages may just be
-    queued on the slower plane.
+    what is missing then; whatever is delivered meanwhile makes it another hole and starts afresh.
+    A hole that only the sender's word shows (`StreamState.head`, R13) is given
+    ``tail_delay_secs``, since the messages may just be queued on the slower plane.
 
     Args:
         channels: The open channels.
@@ -142,7 +142,7 @@ class Traffic:
         early = inlet.early_msgs > 0
         if key not in self._delays:
             self._out.events.append(GapOpened(*key, inlet.cursor, inlet.hole))
-        elif not (progress and not early):
+        elif not progress:
             return
         self._delays[key] = self._config.nack_delay_secs if early else self._config.tail_delay_secs
         self._timers.set(timer, now + self._delays[key])
