@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from zmqbus.core import Node
 from zmqbus.core.outlet import Reader
 from zmqbus.packets import ChannelId, NodeId, Plane
 
@@ -73,12 +74,14 @@ class Ledger:
         self._streams[stream].announced += lost_msgs
         self.counters["lost"] += lost_msgs
 
-    def settled(self, alive: dict[NodeId, str]) -> None:
+    def assert_settled(self, alive: dict[NodeId, Node], names: dict[NodeId, str]) -> None:
         """All that is owed between the living was delivered or announced, exactly."""
-        for (sender, reader, _, plane), owed in self._streams.items():
-            if sender in alive and reader in alive:
+        for (sender, reader, channel_id, plane), owed in self._streams.items():
+            channel = alive[sender].channels.get(channel_id) if sender in alive else None
+            record = channel.outlets[plane].readers.get(reader) if channel else None
+            if reader in alive and record is owed.reader:
                 missing = len(owed.bodies) - owed.void + owed.skipped
                 assert missing == owed.announced, (
-                    f"of {alive[sender]}'s {plane.name.lower()} messages {missing} never reached "
-                    f"{alive[reader]}, and {owed.announced} are announced as lost"
+                    f"of {names[sender]}'s {plane.name.lower()} messages {missing} never reached "
+                    f"{names[reader]}, and {owed.announced} are announced as lost"
                 )

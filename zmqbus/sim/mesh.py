@@ -161,7 +161,8 @@ class Sim(Network):
             return
         host.core.leave("it said goodbye")
         self.settle(host)
-        self.kill(host.name)
+        host.frozen = True
+        self.at(self.now + 2 * sum(self.delays), partial(self.kill, host.name))
 
     def restart(self, name: str) -> Host:
         """Start a dead process again, as it was started before."""
@@ -360,7 +361,7 @@ class Sim(Network):
                         f"{self}: {host.name} sends {name!r} to {self._called({holder})}, "
                         f"others to {self._called({agreed})}"
                     )
-        self.ledger.settled({n: h.name for n, h in alive.items()})
+        self.ledger.assert_settled({n: h.core for n, h in alive.items()}, self.names)
 
     def _called(self, nodes: set[NodeId]) -> str:
         return ", ".join(sorted(self.names[n] for n in nodes)) or "nobody"
