@@ -1,0 +1,253 @@
+"""The sending end of a stream."""
+
+from __future__ import annotations
+
+import pytest
+from support.scripted import ANNE, BERT, ROOM
+
+from zmqbus.core.outlet import Outlet
+from zmqbus.packets import Batch, Gone, NodeId, Plane
+
+
+def outlet(*readers: NodeId, **limits: int) -> Outlet:
+    """One with these readers, and small limits."""
+    sizes = {"history_msgs": 8, "history_bytes": 100, "window_msgs": 4, "window_bytes": 50}
+    made = Outlet(ROOM, Plane.DATA, **{**sizes, **limits})
+    for reader in readers:
+        made.add_reader(reader)
+    return made
+
+
+def taken(made: Outlet) -> list[tuple[NodeId | None, int, int, tuple[bytes, ...]]]:
+    """What `take` gives, in short."""
+    return [(reader, b.first, b.previous, b.bodies) for reader, b in made.take()]
+
+
+def test_broadcasts_in_a_row_are_one_batch_for_all() -> None:
+    """Messages for the same readers travel together, encoded once (R12)."""
+    made = outlet(ANNE, BERT)
+    made.append(b"a", None)
+    made.append(b"b", None)
+
+    assert made.pending
+    assert taken(made) == [(None, 1, 0, (b"a", b"b"))]
+    assert not made.pending
+
+
+def test_each_reader_of_a_targeted_message_has_its_own_previous() -> None:
+    """A reader sees what came before for it, not what others got in between (R12)."""
+    made = outlet(ANNE, BERT)
+    made.append(b"a", None)
+    made.append(b"b", (ANNE,))
+    made.append(b"c", (ANNE, BERT))
+
+    assert taken(made) == [
+        (None, 1, 0, (b"a",)),
+        (ANNE, 2, 1, (b"b",)),
+        (ANNE, 3, 2, (b"c",)),
+        (BERT, 3, 1, (b"c",)),
+    ]
+
+
+def test_broadcast_after_a_targeted_message_excepts_its_readers() -> None:
+    """One encoding serves all: who got something in between is listed (R12)."""
+    made = outlet(ANNE, BERT)
+    made.append(b"a", (ANNE,))
+    made.append(b"b", None)
+
+    (_, first), (reader, second) = made.take()
+    assert (first.first, first.previous) == (1, 0)
+    assert reader is None
+    assert (second.first, second.previous, second.exceptions) == (2, 0, ((ANNE, 1),))
+
+
+def test_message_for_nobody_is_no_message() -> None:
+    """Without readers nothing is numbered nor kept."""
+    made = outlet()
+    made.append(b"a", None)
+    made.add_reader(ANNE)
+    made.append(b"b", ())
+
+    assert made.head == 0
+    assert made.kept == (0, 0)
+
+
+def test_acknowledged_messages_leave_the_history() -> None:
+    """What all readers have is not kept; what one lacks is."""
+    made = outlet(ANNE, BERT)
+    for body in (b"a", b"bb", b"ccc"):
+        made.append(body, None)
+
+    assert made.acknowledge(ANNE, 3)
+    assert made.kept == (3, 6)
+    assert made.acknowledge(BERT, 2)
+    assert made.kept == (1, 3)
+    assert made.acknowledge(BERT, 1)
+    assert made.kept == (1, 3)
+
+
+@pytest.mark.parametrize(("reader", "cursor"), [(ANNE, 4), (BERT, 1)])
+def test_impossible_acknowledgement_is_refused(reader: NodeId, cursor: int) -> None:
+    """Nobody has what was not sent, and strangers have nothing (R26)."""
+    made = outlet(ANNE)
+    made.append(b"a", None)
+
+    assert not made.acknowledge(reader, cursor)
+    assert made.kept == (1, 1)
+
+
+def test_departed_reader_is_owed_nothing() -> None:
+    """Without its only reader the history is empty; dropping a stranger is nothing."""
+    made = outlet(ANNE)
+    made.append(b"a", None)
+
+    made.drop_reader(BERT)
+    assert made.kept == (1, 1)
+    made.drop_reader(ANNE)
+    assert made.kept == (0, 0)
+    assert made.behind_msgs(ANNE) == 0
+
+
+def test_repair_sends_what_is_owed_to_the_asker_alone() -> None:
+    """A hole is filled with the asker's messages, chained as it knows them (R14)."""
+    made = outlet(ANNE, BERT)
+    made.append(b"a", None)
+    made.append(b"b", (BERT,))
+    made.append(b"c", None)
+    made.append(b"d", (ANNE,))
+    made.append(b"e", None)
+
+    gone, batches = made.repair(ANNE, 0, 4, 1000)
+
+    assert gone is None
+    assert batches == [
+        Batch(ROOM, Plane.DATA, 1, 0, (b"a",)),
+        Batch(ROOM, Plane.DATA, 3, 1, (b"c", b"d")),
+    ]
+
+
+def test_repair_stays_within_its_budget_but_gives_something() -> None:
+    """One request is answered with little, never with nothing (R14)."""
+    made = outlet(ANNE)
+    for body in (b"aaa", b"bbb", b"ccc"):
+        made.append(body, None)
+
+    assert made.repair(ANNE, 0, 3, 1)[1] == [Batch(ROOM, Plane.DATA, 1, 0, (b"aaa",))]
+    assert made.repair(ANNE, 1, 3, 4)[1] == [Batch(ROOM, Plane.DATA, 2, 1, (b"bbb", b"ccc"))]
+
+
+def test_evicted_messages_are_answered_with_gone() -> None:
+    """The history is bounded in messages; what has left it is counted for the asker (R15)."""
+    made = outlet(ANNE, BERT)
+    made.append(b"x", (BERT,))
+    for _ in range(10):
+        made.append(b"a", None)
+
+    gone, batches = made.repair(ANNE, 0, 11, 1000)
+
+    assert made.kept == (8, 8)
+    assert gone == Gone(ROOM, Plane.DATA, 3, owed_msgs=2)
+    assert [(b.first, b.previous, len(b.bodies)) for b in batches] == [(4, 3, 8)]
+    assert made.repair(ANNE, 1, 2, 1000) == (gone, [])
+
+
+def test_gone_does_not_count_what_was_before_the_reader() -> None:
+    """A late reader is not owed the history it came to (R15)."""
+    made = outlet(ANNE)
+    for _ in range(4):
+        made.append(b"a", None)
+    made.add_reader(BERT)
+    for _ in range(6):
+        made.append(b"b", None)
+
+    gone, _ = made.repair(BERT, 0, 10, 1000)
+
+    assert gone == Gone(ROOM, Plane.DATA, 2, owed_msgs=0)
+
+
+def test_history_is_bounded_in_bytes_but_keeps_the_last_message() -> None:
+    """Even a message above the limit can be repaired (R15)."""
+    made = outlet(ANNE)
+    made.append(b"a" * 60, None)
+    made.append(b"b" * 60, None)
+    assert made.kept == (1, 60)
+
+    made.append(b"c" * 200, None)
+    assert made.kept == (1, 200)
+    assert not made.acknowledge(BERT, 1)
+    assert made.acknowledge(ANNE, 1)
+    assert made.kept == (1, 200)
+
+
+@pytest.mark.parametrize(("bodies", "blocked"), [([b""] * 4, False), ([b""] * 5, True)])
+def test_reader_blocks_when_it_is_further_behind_than_the_window(
+    bodies: list[bytes], blocked: bool
+) -> None:
+    """Up to the window nobody waits (R17)."""
+    made = outlet(ANNE)
+    for body in bodies:
+        made.append(body, None)
+
+    assert made.blockers() == ([ANNE] if blocked else [])
+
+
+def test_window_counts_bytes_too() -> None:
+    """Few large messages fill it as well (R17)."""
+    made = outlet(ANNE)
+    made.append(b"a" * 51, None)
+
+    assert made.blockers() == [ANNE]
+
+
+def test_reader_given_up_on_lags_until_it_is_half_a_window_behind() -> None:
+    """A lagging reader is not waited for until it has caught up (R17)."""
+    made = outlet(ANNE)
+    for _ in range(8):
+        made.append(b"a", None)
+    made.give_up_on(ANNE)
+    assert made.blockers() == []
+
+    made.acknowledge(ANNE, 5)
+    assert made.readers[ANNE].lagging
+    made.acknowledge(ANNE, 6)
+    assert not made.readers[ANNE].lagging
+
+
+def test_unlinked_reader_is_not_waited_for_and_not_drained() -> None:
+    """A lost peer holds nobody up, and what it is owed stays (R3, R17)."""
+    made = outlet(ANNE)
+    for _ in range(5):
+        made.append(b"a", None)
+    assert not made.drained
+
+    made.give_up_on(ANNE)
+    made.set_live(ANNE, False)
+    made.set_live(BERT, False)
+
+    assert made.blockers() == []
+    assert made.drained
+    assert made.kept == (5, 5)
+    made.set_live(ANNE, True)
+    assert made.blockers() == [ANNE]
+
+
+def test_messages_for_others_leave_nobody_behind() -> None:
+    """Who is owed nothing keeps up with the head, whatever others get (R17)."""
+    made = outlet(ANNE, BERT)
+    for number in range(1, 8):
+        made.append(b"a", (BERT,))
+        made.acknowledge(BERT, number)
+
+    assert made.behind_msgs(ANNE) == 0
+    assert made.blockers() == []
+    made.append(b"b", (ANNE,))
+    assert made.behind_msgs(ANNE) == 1
+    assert made.last_owed(ANNE) == 8
+
+
+def test_reopened_outlet_numbers_on() -> None:
+    """The numbers of a former life are not used again (R12)."""
+    made = outlet(ANNE, head=40)
+    made.append(b"a", None)
+
+    assert taken(made) == [(None, 41, 40, (b"a",))]
