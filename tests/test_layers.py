@@ -51,7 +51,9 @@ ROWS = {
     "directory": _row("bell core errors packets views", _PIPECAT),
     "reception": _row("codec core errors packets", _PIPECAT),
     "session": _row("core directory flush node packets reception registry views", _PIPECAT),
-    "bus": _row("codec config core errors node packets registry session settings views", _PIPECAT),
+    "bus": _row(
+        "bell codec config core errors node packets registry session settings views", _PIPECAT
+    ),
     "demo": _row(_ANYTHING, f"{_PIPECAT} nltk numpy pocketsphinx rich soxr"),
     "examples": Row(frozenset([""]), frozenset(_PIPECAT.split())),
     "cli": _row(_ANYTHING, f"{_PIPECAT} rich typer"),

@@ -1,4 +1,4 @@
-"""Waiting for news: whoever waits is woken whenever something has happened, and looks again."""
+"""Waiting for news, and for one's turn, in whichever loop runs (Z38)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 
 class Bell:
-    """Wakes all who wait. Bound to no loop until somebody does (Z38)."""
+    """Wakes all who wait whenever something has happened, so that they look again."""
 
     def __init__(self) -> None:
         self._waiters: list[asyncio.Future[None]] = []
@@ -31,3 +31,17 @@ class Bell:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
         return True
+
+
+class Turnstile:
+    """One at a time: ``async with turnstile():``. May serve one loop after the other."""
+
+    def __init__(self) -> None:
+        self._lock: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
+
+    def __call__(self) -> asyncio.Lock:
+        """The lock of the running loop."""
+        loop = asyncio.get_running_loop()
+        if self._lock is None or self._lock[0] is not loop:
+            self._lock = loop, asyncio.Lock()
+        return self._lock[1]

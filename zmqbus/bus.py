@@ -16,6 +16,7 @@ from pipecat.bus import BusMessage, BusSubscriber, WorkerBus
 from pipecat.bus.serializers.base import MessageSerializer
 
 from zmqbus import registry
+from zmqbus.bell import Turnstile
 from zmqbus.codec import MsgpackSerializer
 from zmqbus.config import MeshConfig
 from zmqbus.core.channel import Channel
@@ -102,7 +103,8 @@ class ZmqBus(WorkerBus):
         self._serializer = serializer or MsgpackSerializer()
         self._session: Session | None = None
         self._names: dict[str, None] = {}
-        self._stopping: asyncio.Task[None] | None = None
+        self._turnstile = Turnstile()
+        self._stopping: tuple[asyncio.Task[None], asyncio.Event] | None = None
         for event in ("joined", "left", "lost", "busy", "refused"):
             self._register_event_handler(f"on_peer_{event}")
         self._register_event_handler("on_messages_lost")
@@ -140,9 +142,12 @@ class ZmqBus(WorkerBus):
         Raises:
             BindError: The address is taken or not one of this machine.
         """
-        if self._session is not None:
-            return
-        await super().start()
+        async with self._turnstile():
+            if self._session is None:
+                await super().start()
+                await self._enter()
+
+    async def _enter(self) -> None:
         try:
             runner = registry.runner_of(self)
             interest = Interest(
@@ -166,19 +171,26 @@ class ZmqBus(WorkerBus):
 
         May be called twice, and from a handler: that goes on until it awaits something.
         """
-        if self._stopping is None or self._stopping.done():
-            self._stopping = asyncio.get_running_loop().create_task(self._leave())
-        await asyncio.shield(self._stopping)
-        if not registry.is_dispatching(self, asyncio.current_task()):
-            await super().stop()
-            return
-        self._dispatch_end = asyncio.get_running_loop().create_task(super().stop())
+        if self._stopping is None or self._stopping[0].done():
+            left = asyncio.Event()
+            self._stopping = asyncio.get_running_loop().create_task(self._leave(left)), left
+        leaving, left = self._stopping
+        if registry.is_dispatching(self, asyncio.current_task()):
+            await left.wait()
+        else:
+            await asyncio.shield(leaving)
 
-    async def _leave(self) -> None:
-        if self._session is not None:
-            await self._node.close_channel(self._session.channel.interest.channel)
-            self._session.close()
-            self._session = None
+    async def _leave(self, left: asyncio.Event) -> None:
+        async with self._turnstile():
+            try:
+                if self._session is not None:
+                    await self._node.close_channel(self._session.channel.interest.channel)
+                    self._session.close()
+                    self._session = None
+            finally:
+                left.set()
+            await asyncio.sleep(0)  # a handler that waits goes on first: it is cancelled next
+            await super().stop()
 
     # -- subscribers
 

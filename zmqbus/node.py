@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 from loguru import logger
 
 from zmqbus import wire
-from zmqbus.bell import Bell
+from zmqbus.bell import Bell, Turnstile
 from zmqbus.config import DEFAULT, MeshConfig
 from zmqbus.core import Node
 from zmqbus.core.channel import Channel
@@ -100,7 +100,7 @@ class MeshNode:
         )
         self._ports: dict[ChannelId, ChannelPort] = {}
         self._running = False
-        self._lock: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
+        self._turnstile = Turnstile()
         self._timer: asyncio.TimerHandle | None = None
         self._flush_handle: asyncio.Handle | None = None
         self._unsent_msgs = self._unsent_bytes = 0
@@ -152,7 +152,7 @@ class MeshNode:
             BindError: The address is taken or not one of this machine.
             BusStateError: The channel is open on this node.
         """
-        async with self._exclusive():
+        async with self._turnstile():
             if interest.channel in self._ports:
                 raise BusStateError(f"Channel {interest.name!r} is open on this node already.")
             if not self._running:
@@ -167,7 +167,7 @@ class MeshNode:
     async def close_channel(self, channel: ChannelId) -> None:
         """Leave a channel when all has been taken, or after ``linger_secs``; the last ends all."""
         await self._drain(channel)
-        async with self._exclusive():
+        async with self._turnstile():
             if self._ports.pop(channel, None) is None:
                 return
             self._discovery.leave(channel, self.core.id)
@@ -177,13 +177,6 @@ class MeshNode:
                 self._settle()
             else:
                 await self._stop()
-
-    def _exclusive(self) -> asyncio.Lock:
-        """One start or stop at a time; a node may live in one loop after the other (Z38)."""
-        loop = asyncio.get_running_loop()
-        if self._lock is None or self._lock[0] is not loop:
-            self._lock = loop, asyncio.Lock()
-        return self._lock[1]
 
     def alter_channel(self, interest: Interest) -> None:
         """Say something else of this node's part in a channel."""
