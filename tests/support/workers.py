@@ -267,6 +267,15 @@ class Sender(NotingWorker):
             frame = TextFrame(text=f"{self.name} {number}")
             await self.send_bus_message(_framed(self.name, frame, target))
 
+    async def count_up_to(self, number: int) -> int:
+        """Let this process' counter of ids reach `number`, and return where it stands.
+
+        Two counters that never met would hide an id that is used twice.
+        """
+        while (reached := TextFrame(text="").id) < number:
+            pass
+        return reached
+
     async def send_siblings(self, target: str) -> None:
         """Send the two frames of a broadcast, each of which names the other."""
         down, up = TextFrame(text="down"), TextFrame(text="up")
