@@ -90,6 +90,16 @@ class Directory:
             behind_msgs=self._channel.outlets[Plane.DATA].behind_msgs(node),
         )
 
+    def seen(self, node: NodeId) -> Peer:
+        """A peer as it is, or, once it has gone, as it was."""
+        member = self._channel.members.get(node)
+        if member is None and node in self._last:
+            return self._last[node]
+        own = self._channel.interest
+        return self.peer(
+            node, member.interest if member else replace(own, runner="", subscribers=())
+        )
+
     # -- waiting
 
     async def wait_for_peers(self, count: int, timeout_secs: float | None) -> list[Peer]:

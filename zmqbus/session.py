@@ -8,6 +8,7 @@ is logged, told to event handlers, and to pipecat's registry.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
 from loguru import logger
@@ -31,6 +32,7 @@ from zmqbus.core.outbox import (
     SnapshotsArrived,
 )
 from zmqbus.directory import Directory
+from zmqbus.flush import Flushes
 from zmqbus.node import MeshNode
 from zmqbus.packets import NodeId, Plane
 from zmqbus.reception import Reception, Translator
@@ -60,6 +62,7 @@ class Session:
         self._node = node
         self._translator = Translator(serializer, node.core.id, node.config.max_message_bytes)
         self._reception = Reception(self._translator, bus.name)
+        self._flushes = Flushes(bus.name, self._send_soon)
         self._sent_msgs = self._sent_bytes = self._lost_msgs = self._waits = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -99,7 +102,7 @@ class Session:
         if audience == ():
             bus.on_message_received(message)
             return
-        body = self._translator.encode(message)
+        body = self._translator.encode(self._flushes.outgoing(message))
         bus.on_message_received(message)
         plane = Plane.SYSTEM if isinstance(message, BusSystemMessage) else Plane.DATA
         self._node.publish(channel, plane, audience, body)
@@ -126,7 +129,8 @@ class Session:
             return
         if isinstance(message, BusWorkerRegistryMessage):
             self.directory.note_registry(message)
-        self._bus.on_message_received(message)
+        if not self._flushes.incoming(message):
+            self._bus.on_message_received(message)
 
     def _stall_if_behind(self) -> None:
         if registry.backlog(self._bus) > self._node.config.inbox_msgs:
@@ -177,8 +181,7 @@ class Session:
         self._fire(name, peer, event.reason)
 
     def _lose(self, event: MessagesLost) -> None:
-        interest = self.channel.members[event.node].interest
-        peer, plane = self.directory.peer(event.node, interest), event.plane.name.lower()
+        peer, plane = self.directory.seen(event.node), event.plane.name.lower()
         self._lost_msgs += event.lost_msgs
         logger.warning(
             f"{self._bus}: {event.lost_msgs} {plane} messages of {peer} are lost: {event.reason}"
@@ -186,7 +189,13 @@ class Session:
         self._fire("on_messages_lost", peer, event.lost_msgs, plane, event.reason)
 
     def _fire(self, name: str, *args: Any) -> None:
-        work = self._bus._call_event_handler(name, *args)
+        self._spawn(self._bus._call_event_handler(name, *args))
+
+    def _send_soon(self, message: BusMessage) -> None:
+        if not self._closed:
+            self._spawn(self._bus.send(message))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -23,6 +23,7 @@ ID_FIELDS: dict[str, tuple[str, ...]] = {
     "BusMessage": ("id",),
     "BusFlushProgressMessage": ("flush_id",),
     "Frame": ("id", "broadcast_sibling_id"),
+    "FlushDoneMessage": ("flush_id",),
     "PipelineFlushFrame": ("flush_id",),
     "TTSTextFrame": ("segment_id",),
     "AggregatedTextProgressFrame": ("segment_id",),
