@@ -163,12 +163,12 @@ class Encoding:
         try:
             for key, value in mapping.items():
                 if type(key) is not str:
-                    return [DICT, *self.pairs(mapping)]
+                    break
                 encoded[key] = value if type(value) in SCALARS else self.value(value)
         except UntravelableError as error:
             error.steps.append(f"[{key!r}]")
             raise
-        return encoded
+        return encoded if len(encoded) == len(mapping) else [DICT, *self.pairs(mapping)]
 
     def id(self, local: int) -> ExtType:
         """How the id of a third node travels."""

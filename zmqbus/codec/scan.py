@@ -57,6 +57,7 @@ def measure(data: bytes | memoryview) -> None:
         while True:
             while not left:
                 if not outer:
+                    _check_end(data, at)
                     return
                 left = outer.pop()
             left -= 1
@@ -87,4 +88,11 @@ def measure(data: bytes | memoryview) -> None:
             if len(outer) > MAX_NESTING:
                 raise CodecError("", f"nested more than {MAX_NESTING} levels deep")
     except IndexError:
-        raise CodecError("", f"the bytes end early, after {len(data):,}") from None
+        _check_end(data, len(data) + 1)
+
+
+def _check_end(data: bytes | memoryview, at: int) -> None:
+    if at > len(data):
+        raise CodecError("", f"the bytes end early, after {len(data):,}")
+    if at < len(data):
+        raise CodecError("", f"{len(data) - at:,} bytes follow the message")

@@ -136,7 +136,9 @@ class MsgpackSerializer(MessageSerializer):
         except CodecError:
             raise
         except Exception as error:  # whatever msgpack or a constructor makes of a peer's bytes
-            raise CodecError("", f"the bytes are no message ({error!r:.200})") from error
+            raise CodecError(
+                "", f"the bytes are no message ({type(error).__name__}: {error!s:.200})"
+            ) from error
         if decoding.loose:
             if not decoding.unknown:
                 raise CodecError("", "a mark or an id stands where it means nothing")

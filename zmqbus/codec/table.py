@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum, Flag
 from typing import Any
 
@@ -96,6 +96,9 @@ class Table:
         if self._classes.get(name) is not kind:
             self._refresh_for(kind)
         if kind not in self.encoders:
+            if issubclass(kind, Mapping):
+                self.encoders[kind] = self.encoders[dict]  # arrives as dict (S34)
+                return self.encoders[kind]
             if self._classes.get(name) is not kind:
                 raise UntravelableError(
                     f"a {kind.__module__}.{kind.__qualname__} does not travel: send plain values, "
