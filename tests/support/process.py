@@ -35,6 +35,7 @@ class Child:
         self._calls: dict[int, asyncio.Future[Any]] = {}
         self._count = 0
         self._gone = asyncio.Event()
+        self._ready = asyncio.Event()
 
     @contextmanager
     def attached(self) -> Iterator[Child]:
@@ -65,6 +66,13 @@ class Child:
             raise AssertionError(f"No answer to {op!r}.\n{self.story()}") from None
         finally:
             del self._calls[number]
+
+    async def started(self) -> None:
+        """Wait until the child has imported everything: many at once, on few cores, take long."""
+        try:
+            await asyncio.wait_for(self._ready.wait(), 2 * TIMEOUT_SECS)
+        except TimeoutError:
+            raise AssertionError(f"The process does not start.\n{self.story()}") from None
 
     def say(self, command: dict[str, Any]) -> None:
         """Write a command without waiting for its answer."""
@@ -104,6 +112,7 @@ class Child:
     def _on_end(self, out: int) -> None:
         asyncio.get_running_loop().remove_reader(out)
         self._gone.set()
+        self._ready.set()  # whoever waits for it learns more from its first call
         for call in self._calls.values():
             if not call.done():
                 call.set_exception(AssertionError(f"The process ended.\n{self.story()}"))
@@ -112,6 +121,8 @@ class Child:
         if "note" in event:
             if event["site"] in self.journals:
                 self.journals[event["site"]].add(*event["note"])
+        elif "ready" in event:
+            self._ready.set()
         elif event.get("re") in self._calls:
             call = self._calls[event["re"]]
             if "error" in event:
@@ -176,6 +187,7 @@ async def spawn(count: int = 1, **environment: str) -> AsyncIterator[list[Child]
     children = [start_child(**environment) for _ in range(count)]
     try:
         with _all_attached(children):
+            await asyncio.gather(*(child.started() for child in children))
             yield children
     except AssertionError as error:
         for child in children:

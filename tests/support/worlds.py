@@ -73,6 +73,7 @@ async def _two_buses() -> AsyncIterator[World]:
 async def _two_processes(keeper: ChildKeeper) -> AsyncIterator[World]:
     options = {"channel": f"contract-{uuid.uuid4().hex}"}
     with keeper.child().attached() as child:
+        await child.started()
         near = Site(make_bus("zmq", options), Journal(), "near")
         far = RemoteSite(child, options["channel"])
         await near.open()
