@@ -35,8 +35,14 @@ def text_message(frame_id: int, sibling: int | None = None) -> BusFrameMessage:
     frame = frames.TextFrame("x")
     frame.id, frame.broadcast_sibling_id = frame_id, sibling
     message = BusFrameMessage(source="s", frame=frame, direction=FrameDirection.UPSTREAM)
-    message.id = frame_id + 1
+    if hasattr(message, "id"):  # pipecat 1.3.0 gives its messages none
+        message.id = frame_id + 1
     return message
+
+
+def own_id(message: Any) -> int:
+    """The id of a message, or of its frame where messages have none."""
+    return int(getattr(message, "id", message.frame.id + 1))
 
 
 def test_foreign_ids_meet_no_local_one() -> None:
@@ -44,8 +50,8 @@ def test_foreign_ids_meet_no_local_one() -> None:
     a, b, c = Process(A), Process(B), Process(C)
     from_a, from_b = a.send(text_message(5, sibling=5), c), b.send(text_message(5), c)
     assert from_a.frame.id == from_a.frame.broadcast_sibling_id
-    assert len({5, from_a.frame.id, from_b.frame.id, from_a.id, from_b.id}) == 5
-    assert min(from_a.frame.id, from_b.frame.id, from_a.id) >= LOCAL_IDS
+    assert len({5, from_a.frame.id, from_b.frame.id, own_id(from_a), own_id(from_b)}) == 5
+    assert min(from_a.frame.id, from_b.frame.id, own_id(from_a)) >= LOCAL_IDS
     assert a.send(text_message(5), c).frame.id == from_a.frame.id
     assert from_b.frame.broadcast_sibling_id is None
 
@@ -57,7 +63,7 @@ def test_id_that_comes_home_is_the_original() -> None:
     at_c = b.send(at_b, c)
     assert at_c.frame.id == a.send(text_message(5), c).frame.id
     home = c.send(at_c, a)
-    assert (home.frame.id, home.id) == (5, 6)
+    assert (home.frame.id, own_id(home)) == (5, 6)
 
 
 def test_other_id_fields_are_mapped() -> None:
@@ -84,19 +90,19 @@ def test_payload_numbers_are_left_alone() -> None:
 def test_without_a_space_ids_stay(serializer: MsgpackSerializer) -> None:
     """Stand-alone, as in RedisBus, ids are those that were sent."""
     back: Any = serializer.deserialize(serializer.serialize(text_message(2**50)))
-    assert (back.frame.id, back.id) == (2**50, 2**50 + 1)
+    assert (back.frame.id, own_id(back)) == (2**50, 2**50 + 1)
 
 
 def test_id_of_nobody_is_refused() -> None:
     """An id this space never gave out does not leave."""
-    with pytest.raises(CodecError, match=r"BusFrameMessage: .*no id"):
+    with pytest.raises(CodecError, match=r"BusFrameMessage.*no id that"):
         Process(A).send(text_message(7 << 40), Process(B))
 
 
 @pytest.mark.parametrize("number", [-1, LOCAL_IDS, 2**63])
 def test_impossible_plain_id_is_refused(number: int) -> None:
     """A plain id is the sender's own, and so below 2**40."""
-    data = MsgpackSerializer().serialize(text_message(number - 1))
+    data = MsgpackSerializer().serialize(text_message(number))
     with pytest.raises(CodecError, match="no id of one process"):
         MsgpackSerializer().decode(data, IdSpace(A), B)
 

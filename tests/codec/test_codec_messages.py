@@ -124,7 +124,7 @@ def test_fields_outside_init_come_back_falsy_or_not(frame_trip: Trip) -> None:
     frame = frames.TextFrame("")
     frame.pts, frame.broadcast_sibling_id, frame.transport_source = 0, 7, ""
     frame.metadata = {"k": (1, None)}
-    vars(frame)["interruptible"] = False
+    vars(frame)["skip_tts"] = False
     back = frame_trip(frame)
     assert {n: getattr(back, n) for n in vars(frame)} == vars(frame)
 

@@ -92,12 +92,17 @@ def classes_in(hint: Any) -> Iterator[type]:
 
 def looks_inside(hint: Any) -> bool:
     """Whether `matcher` looks at elements, not only at the type of a value."""
-    base = typing.get_origin(hint) or hint
-    return _WIDER.get(base) is _ROWS or any(map(looks_inside, typing.get_args(hint)))
+    base, args = typing.get_origin(hint), typing.get_args(hint)
+    is_row = _WIDER.get(base) is _ROWS and len(args) == 1 and _has_fields(args[0])
+    return is_row or any(map(looks_inside, args))
 
 
 def matcher(hint: Any) -> Match:
-    """A test whether a value fits an annotation, one level of elements included."""
+    """A test whether a value fits an annotation.
+
+    Of lists, the elements are looked at where they are objects: code reads their attributes. Of
+    others not, because senders in the field put more into a list than it says.
+    """
     if hint is None:
         hint = types.NoneType
     origin, args = typing.get_origin(hint), typing.get_args(hint)
@@ -117,6 +122,12 @@ def matcher(hint: Any) -> Match:
     return _instance((base,)) if base is collections.abc.Mapping else None
 
 
+def _has_fields(hint: Any) -> bool:
+    return isinstance(hint, type) and (
+        dataclasses.is_dataclass(hint) or hasattr(hint, "model_fields")
+    )
+
+
 def _instance(kinds: tuple[type, ...]) -> Match:
     return lambda value: isinstance(value, kinds)
 
@@ -130,8 +141,8 @@ def _any_of(matches: list[Match]) -> Match:
 
 def _row_of(args: tuple[Any, ...]) -> Match:
     first, *others = args
-    element = matcher(first)
-    if element is None or any(other not in (first, ...) for other in others):
+    element = matcher(first) if _has_fields(first) else None
+    if element is None or others:
         return _instance(_ROWS)
     return lambda row: isinstance(row, _ROWS) and all(map(element, row))
 
