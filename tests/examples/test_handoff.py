@@ -6,12 +6,7 @@ import subprocess
 import sys
 import uuid
 
-import pytest
-
 MODULE = (sys.executable, "-m", "zmqbus.examples.handoff")
-
-# pipecat 1.14 waits 10 s in each of three drains: a flush that crosses the bus is not answered.
-pytestmark = pytest.mark.slow
 
 CONVERSATION = """\
 greeter: Reception. Is there anything that I can do for you?

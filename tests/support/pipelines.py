@@ -102,10 +102,7 @@ def model(
     """An LLM-like worker, bridged: it answers every text that comes over the bus."""
     bridged = tuple(bridges or ())
     pipeline = Pipeline([Model(name, journal)])
-    # It drains its own pipeline before it hands over: the event that a flush probe carries to
-    # the transport's pipeline cannot be set from another process. 1.3.0 does not drain.
-    drains = {"handle_flush_frame": True} if hasattr(PipelineWorker, "flush_pipeline") else {}
-    return NotingPipelineWorker(name, pipeline, journal, active=active, bridged=bridged, **drains)
+    return NotingPipelineWorker(name, pipeline, journal, active=active, bridged=bridged)
 
 
 def speaker(name: str, *, journal: Journal, bus: WorkerBus) -> PipelineWorker:
