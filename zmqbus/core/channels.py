@@ -258,7 +258,7 @@ class Channels:
             key = ("conflict", (channel.interest.channel, node))
             if not self._timers.is_set(key):
                 self._timers.set(key, now + 2 * self._config.grace_secs)
-        elif node in channel.outlets[Plane.DATA].readers:
+        else:
             self._reroute(channel)
 
     def _settle(self, channel: Channel, now: float) -> None:

@@ -388,7 +388,7 @@ class Links:
     def give_up(self, node: NodeId, reason: str, now: float) -> None:
         """Declare a peer lost for a reason of the caller's."""
         peer = self.peers.get(node)
-        if peer and not peer.lost_reason:
+        if peer:
             self._lose(peer, Departure.LOST, reason, now)
             self._try_again(peer, now)
 
@@ -409,9 +409,7 @@ class Links:
 
     def heard_bye(self, node: NodeId, bye: Bye, now: float) -> None:
         """The peer says goodbye (R23)."""
-        peer = self.peers.get(node)
-        if peer:
-            self._part(peer, Departure.LEFT, bye.reason or "it said goodbye", now)
+        self._part(self.peers[node], Departure.LEFT, bye.reason or "it said goodbye", now)
 
     def _part(self, peer: Peer, how: Departure, reason: str, now: float) -> None:
         """Part with a peer that will not come back (R10)."""

@@ -147,21 +147,19 @@ class Traffic:
         self._delays[key] = self._config.nack_delay_secs if early else self._config.tail_delay_secs
         self._timers.set(timer, now + self._delays[key])
 
-    def fire(self, kind: str, key: StreamKey, now: float) -> bool:
-        """Handle a timer that came due; False if it is not one of the streams'."""
-        if kind != "nack":
-            return False
+    def fire(self, kind: str, key: StreamKey, now: float) -> None:
+        """Handle a timer of a stream that came due."""
+        assert kind == "nack", f"no part of the core owns the timer {kind!r}"
         channel, node, plane = key
         inlet = self._inlet(node, channel, plane)
         if inlet is None or not inlet.hole:
             del self._delays[key]
-            return True
+            return
         self._counters["nacks_sent"] += 1
         nack = Nack(channel, plane, inlet.cursor, inlet.hole)
         self._links.send(node, nack)
         self._delays[key] = min(2 * self._delays[key], self._config.nack_max_delay_secs)
         self._timers.set(("nack", key), now + self._delays[key])
-        return True
 
     def heard_nack(self, node: NodeId, nack: Nack) -> None:
         """A peer misses something: send it again, to it alone (R14)."""
