@@ -75,6 +75,7 @@ class Scripted:
         self.actions: list[Action] = []
         self.events: list[Event] = []
         self.dials: dict[str, int] = {}
+        self.tokens: dict[str, int] = {}
 
     def step(self) -> None:
         """Take what the node wants done and says happened."""
@@ -144,6 +145,7 @@ class Scripted:
         """A peer introduces itself, and proves that our dial leads to it."""
         self.say(hello(name, *interests, met=met), node, NOBODY)
         self.link_up(f"tcp://{name}")
+        self.tokens[name] = self.token()
         self.say(hello(name, *interests, heard=self.token(), met=met), node)
 
     def meet(self, node: NodeId, name: str, *interests: Interest) -> None:
