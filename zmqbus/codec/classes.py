@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from zmqbus.codec import hints
 from zmqbus.codec.coding import Decoding, Encode, Encoding, Mark
 from zmqbus.codec.ids import ID_FIELDS
+from zmqbus.codec.pipecat_types import SENTINELS
 from zmqbus.codec.plan import ABSENT, EMPTY, Field, Fields
 from zmqbus.codec.values import mark_bytes
 from zmqbus.errors import CodecError
@@ -76,6 +77,8 @@ def _defaults(
     """The default and the factory, also of what `__post_init__` sets, for a peer that lacks it."""
     if field.default_factory is not _MISSING:
         factory: Any = field.default_factory
+        if "NotGiven" in str(field.type) and type(factory()) in SENTINELS:
+            return factory(), None
         return ABSENT, factory if factory in EMPTY else lambda obj: factory()
     if field.default is not _MISSING:
         return field.default, None

@@ -115,6 +115,11 @@ def _sentinels() -> Iterator[tuple[str, Any]]:
     yield "NOT_GIVEN", llm_context.NOT_GIVEN  # last: the name by which a shared one goes out
 
 
+# The default of a setting, and of most of a delta: left out like None, since each is alone in its
+# type, so that a peer whose pipecat has another sentinel puts in its own.
+SENTINELS: frozenset[type] = frozenset({type(settings.NOT_GIVEN), type(llm_context.NOT_GIVEN)})
+
+
 def _sentinel(name: str, sentinel: Any) -> Special:
     def encode(value: Any, enc: Encoding) -> Any:
         return [_mark(name)]

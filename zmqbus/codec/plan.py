@@ -1,9 +1,9 @@
 """How one class travels: worked out once, then followed for every object of it.
 
-An object is ``[mark, names, value, ...]``: one string names the fields, their values follow. A
-field that is None where None is its default is left out, and so is an empty container; what is
-missing on arrival takes the receiver's default (R28), required fields are always there.
-`__init__` and `__post_init__` are not run again (S22): the fields are the state.
+An object is ``[mark, names, value, ...]``: one string names the fields, their values follow. Left
+out is a field whose default is None or "not given" and that is so, and an empty container. What is
+missing on arrival takes the receiver's default (R28); required fields are always there. `__init__`
+and `__post_init__` are not run again (S22): the fields are the state.
 
 What makes it fast is one function per combination of types on the way out and per combination of
 names on the way in, written as source in `_SEND` and `_TAKE`: no loop over the fields is left. It
@@ -27,6 +27,7 @@ from zmqbus.codec.coding import (
     UntravelableError,
 )
 from zmqbus.codec.ids import LOCAL_IDS
+from zmqbus.codec.pipecat_types import SENTINELS
 from zmqbus.errors import CodecError
 
 # Names that are on most messages, one byte each. No field of Python's starts with a digit or a
@@ -51,6 +52,7 @@ _RENAMED = {"aggregated_by": "text_type", "text_type": "aggregated_by"}
 
 _MAX_FIELDS = 256  # named by one object; more would make the functions below slow to compile
 _MAX_SHAPES = 256  # combinations of types or names remembered per class; peers choose them
+_ALONE = {type(None), *SENTINELS}  # of these types, the type tells the value
 ABSENT: Any = object()
 EMPTY = (dict, list, set, tuple)
 
@@ -204,7 +206,7 @@ class Fields:
         odd: list[int] = []
         checked: dict[int, bool] = {}
         for at, (field, value) in enumerate(zip(self._fields, values, strict=True)):
-            if value is None and field.default is None:
+            if value is field.default and type(value) in _ALONE:
                 continue
             checked[at] = not field.by_content and value is not ABSENT and field.fits(value)
             is_plain = checked[at] and type(value) in hints.SCALARS
