@@ -73,6 +73,7 @@ def test_callback_that_raises_is_called_again(new_loop: type[asyncio.SelectorEve
         loop.set_exception_handler(lambda _, context: errors.put_nowait(context["exception"]))
         readiness = Readiness(loop)
         here, there = socket.socketpair()
+        here.setblocking(False)
         with here, there:
 
             def fail() -> None:

@@ -114,6 +114,38 @@ time.sleep(1000)
 """
 
 
+RENEWING_CHILD = """
+import sys
+from pathlib import Path
+from zmqbus.net.rendezvous import Rendezvous
+from zmqbus.packets import NodeId, channel_id
+r = Rendezvous(Path(sys.argv[1]))
+for number in range(2000):
+    r.register(channel_id("acme"), NodeId(b"c" * 8), (str(number),))
+    if number == 0:
+        print("registered", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_node_that_renews_its_entry_is_never_taken_for_dead(here: Rendezvous, place: Path) -> None:
+    """Whoever looks while a file is replaced by its successor removes neither."""
+    with subprocess.Popen(
+        [sys.executable, "-c", RENEWING_CHILD, str(place)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdin is not None
+        assert child.stdout.readline() == "registered\n"
+        newest = -1
+        while newest < 1_999:
+            ((_, (endpoint,)),) = here.find(CHANNEL)
+            newest = int(endpoint)
+        child.stdin.close()
+
+
 def killed_child(place: Path, *channels: str) -> list[tuple[NodeId, tuple[str, ...]]]:
     """Have a process register and die by SIGKILL; what was found of it while it lived."""
     with subprocess.Popen(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import zmq
-from net_ends import Ends, Recorder
+from net_ends import TIMEOUT_SECS, Ends, Recorder
 
 from zmqbus.config import DEFAULT, MeshConfig
 from zmqbus.net.transport import Transport
@@ -117,11 +117,14 @@ async def test_goodbye_before_hangup_arrives(ends: Ends) -> None:
     """The last frame leaves though the link is hung up at once (R23, F25)."""
     a, b = await ends.open(), await ends.open()
     await a.dial(1, b)
+    for _ in range(1_000):
+        a.transport.send(1, bytes(10_000))
     a.transport.send(1, b"bye")
     a.transport.hangup(1)
     a.transport.send(1, b"nobody hears this")
     a.transport.hangup(1)
-    await b.told.until(lambda: b.told.system == [b"bye"])
+    await b.told.until(lambda: len(b.told.system) == 1_001)
+    assert b.told.system[-1] == b"bye"
     assert a.told.links == [(1, True)]
 
 
@@ -181,8 +184,8 @@ async def test_attach_twice_delivers_once_and_detach_ends_it(ends: Ends) -> None
     """One data endpoint is one connection, over IPv4 and IPv6 alike."""
     a, b, six = await ends.open(), await ends.open(), await ends.open("tcp://[::1]:*")
     await b.read(a, b"t")
-    await b.read(six, b"t")
     b.transport.attach(a.data_endpoint)
+    await b.read(six, b"t")
     a.transport.publish(b"t1")
     six.transport.publish(b"t6")
     await b.told.until(lambda: len(b.told.data) == 2)
@@ -238,6 +241,48 @@ async def test_bursts_both_ways_leave_nothing_behind(ends: Ends) -> None:
         for end in (a, b):
             await end.told.until(lambda end=end, n=500 * burst: len(end.told.data) == n)  # type: ignore[misc]
             assert len(end.told.system) == 500 * burst
+
+
+async def test_signal_swallowed_by_a_send_is_made_good(ends: Ends) -> None:
+    """What comes in while we send on the same socket is taken though no signal is left (Z12)."""
+    a = await ends.open()
+    router, reader = ends.raw(zmq.ROUTER), ends.raw(zmq.XSUB)
+    port = router.bind_to_random_port("tcp://127.0.0.1")
+    router.setsockopt(zmq.RCVTIMEO, 15_000)
+    reader.connect(a.data_endpoint)
+    a.transport.dial(1, f"tcp://127.0.0.1:{port}")
+    for turn in range(1, 31):
+        a.transport.send(1, b"x")
+        stranger, _ = router.recv_multipart()
+        router.send_multipart([stranger, b"no"])
+        reader.send(b"\1%d" % turn)
+        for _ in range(100):  # a few milliseconds without the loop
+            a.transport.send(1, b"x")
+            for _ in range(10):
+                a.transport.publish(b"x")
+        for _ in range(100):
+            router.recv_multipart()
+        await a.told.until(
+            lambda n=turn: len(a.told.refusals) == n and len(a.told.readers) == n  # type: ignore[misc]
+        )
+
+
+async def test_attempt_that_fails_is_no_news(ends: Ends) -> None:
+    """A dial that is cut before the handshake tells nothing, however often it tries."""
+    a, attempts = await ends.open(), asyncio.Semaphore(0)
+
+    def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+        attempts.release()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        a.transport.dial(1, f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        async with asyncio.timeout(TIMEOUT_SECS):
+            for _ in range(3):
+                await attempts.acquire()
+    b = await ends.open()
+    await a.dial(2, b)
+    assert a.told.links == [(2, True)]
 
 
 async def test_flood_leaves_the_loop_to_others(ends: Ends) -> None:

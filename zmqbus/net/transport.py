@@ -244,9 +244,12 @@ class Transport:
     # Receiving
 
     def attach(self, endpoint: str) -> None:
-        """Read what a node publishes, from its data endpoint, through breaks of the connection."""
+        """Read what a node publishes, from its data endpoint, through breaks of the connection.
+
+        Twice is once: libzmq ignores a second connect of a SUB to the same endpoint.
+        """
         parsed = parse_dialable(endpoint)
-        if parsed is None or endpoint in self._attached:
+        if parsed is None:
             return
         self._data.socket.setsockopt(zmq.IPV6, ":" in parsed.host)
         try:
