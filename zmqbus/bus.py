@@ -100,7 +100,8 @@ class ZmqBus(WorkerBus):
             if node is not None and value is not None:
                 raise ConfigError(name, value, "a shared node is given too", "give it to the node")
         self._node = node or MeshNode(**transport)  # type: ignore[arg-type]
-        self._serializer = serializer or MsgpackSerializer()
+        limit = self._node.config.max_message_bytes
+        self._serializer = serializer or MsgpackSerializer(max_message_bytes=limit)
         self._session: Session | None = None
         self._names: dict[str, None] = {}
         self._turnstile = Turnstile()
@@ -108,6 +109,14 @@ class ZmqBus(WorkerBus):
         for event in ("joined", "left", "lost", "busy", "refused"):
             self._register_event_handler(f"on_peer_{event}")
         self._register_event_handler("on_messages_lost")
+
+    def __repr__(self) -> str:
+        stats = self.stats()
+        state = f"{stats.peers} joined" if self._session else "not started"
+        return (
+            f"<{self} {self._channel_name!r} [{state} | {stats.sent_msgs:,} sent, "
+            f"{stats.received_msgs:,} received, {stats.lost_msgs:,} lost]>"
+        )
 
     # -- views
 
@@ -123,6 +132,7 @@ class ZmqBus(WorkerBus):
         Raises:
             BusStateError: The bus is not started.
         """
+        self._started()
         return self._node.endpoint
 
     @property
@@ -142,6 +152,8 @@ class ZmqBus(WorkerBus):
         Raises:
             BindError: The address is taken or not one of this machine.
         """
+        if self._stopping and not self._stopping[0].done():
+            await asyncio.wait([self._stopping[0]])
         async with self._turnstile():
             if self._session is None:
                 await super().start()
