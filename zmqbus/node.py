@@ -151,6 +151,7 @@ class MeshNode:
         Raises:
             BindError: The address is taken or not one of this machine.
             BusStateError: The channel is open on this node.
+            ConfigError: The directory of local discovery cannot be used.
         """
         async with self._turnstile():
             if interest.channel in self._ports:
@@ -161,22 +162,30 @@ class MeshNode:
             self._ports[interest.channel] = port
             self._transport.subscribe(wire.broadcast_topic(interest.channel))
             self._settle()
-            self._discovery.join(interest.channel, self.core.id, self._transport.endpoints)
+            try:
+                self._discovery.join(interest.channel, self.core.id, self._transport.endpoints)
+            except BaseException:
+                await self._close(interest.channel)
+                raise
             return port
 
     async def close_channel(self, channel: ChannelId) -> None:
         """Leave a channel when all has been taken, or after ``linger_secs``; the last ends all."""
         await self._drain(channel)
         async with self._turnstile():
-            if self._ports.pop(channel, None) is None:
-                return
-            self._discovery.leave(channel, self.core.id)
-            if self._ports:
-                self._transport.unsubscribe(wire.broadcast_topic(channel))
-                self.core.close_channel(channel)
-                self._settle()
-            else:
-                await self._stop()
+            await self._close(channel)
+
+    async def _close(self, channel: ChannelId) -> None:
+        if self._ports.pop(channel, None) is None:
+            return
+        self._discovery.leave(channel, self.core.id)
+        if self._ports:
+            self._transport.unsubscribe(wire.broadcast_topic(channel))
+            self.core.close_channel(channel)
+            self._settle()
+            self._bell.ring()
+        else:
+            await self._stop()
 
     def alter_channel(self, interest: Interest) -> None:
         """Say something else of this node's part in a channel."""
@@ -220,10 +229,13 @@ class MeshNode:
         data = plane is Plane.DATA
         wait_secs = config.slow_peer_timeout_secs if data else config.system_timeout_secs
         deadline = self._now() + wait_secs
-        while self._running and channel.outlets[plane].blockers():
+        while self._serves(channel) and channel.outlets[plane].blockers():
             if not await self._news(deadline):
                 self.core.give_up_waiting(channel, plane, self._now())
                 self._settle()
+
+    def _serves(self, channel: Channel) -> bool:
+        return self._running and self.core.channels.get(channel.interest.channel) is channel
 
     def stall(self, channel: Channel, stalled: bool) -> None:
         """Take no more data of a channel from the network for now, or take it again (R18)."""
