@@ -51,12 +51,18 @@ class Discovery:
                 raise ConfigError(
                     "discovery", method, "no way of discovery", f"use any of {known}, or ()"
                 )
-        self.counters: Counter[str] = Counter()
+        self._counters: Counter[str] = Counter()
         self._seeds = [parse_seed(seed) for seed in seeds]
         self._found = found
         self._rendezvous = Rendezvous() if methods else None
         self._channels: set[ChannelId] = set()
         self._tasks: list[asyncio.Task[None]] = []
+        self._said: set[str] = set()
+
+    @property
+    def counters(self) -> Counter[str]:
+        """``seeds_unresolved``, ``failed_looks``, and those of `Rendezvous`."""
+        return self._counters + (self._rendezvous.counters if self._rendezvous else Counter())
 
     # -- life
 
@@ -102,18 +108,24 @@ class Discovery:
         while True:
             await asyncio.sleep(_LOCAL_SECS)
             for channel in sorted(self._channels):
-                self._look(channel)
+                try:
+                    self._look(channel)
+                except (OSError, ConfigError) as error:
+                    self._complain("failed_looks", "this host", str(error))
 
     async def _ask_seed(self, seed: Endpoint) -> None:
-        pause_secs, reported = _SEED_FIRST_SECS, False
+        pause_secs = _SEED_FIRST_SECS
         while True:
             resolution = await resolve(seed)
             for endpoint in resolution.endpoints:
                 self._found((endpoint,), None)
             if resolution.reason:
-                self.counters["seeds_unresolved"] += 1
-            if resolution.reason and not reported:
-                reported = True
-                logger.warning(f"zmqbus: seed {seed}: {resolution.reason}; trying on")
+                self._complain("seeds_unresolved", f"seed {seed}", resolution.reason)
             await asyncio.sleep(pause_secs)
             pause_secs = min(2 * pause_secs, _SEED_MAX_SECS)
+
+    def _complain(self, counter: str, where: str, reason: str) -> None:
+        self._counters[counter] += 1
+        if where not in self._said:
+            self._said.add(where)
+            logger.warning(f"zmqbus: {where}: {reason}; trying on")
