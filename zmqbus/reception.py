@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from struct import Struct
+from typing import Any
 
 from loguru import logger
 from pipecat.bus import BusMessage, BusWorkerRegistryMessage
@@ -13,13 +15,16 @@ from zmqbus.core.channel import Channel
 from zmqbus.errors import CodecError, MessageTooLargeError
 from zmqbus.packets import NodeId
 
+_ID = Struct(">8sQ")
+"""Where an id comes from, and the id there."""
+
 
 class Translator:
     """Messages to bytes and back, with ids that are unique in this process.
 
     Args:
         serializer: The codec; one that is not ours gets its ids mapped at the surface only, that
-            is, those of the message and of the frame it carries.
+            is, those of the message and of the frame it carries. They travel before its bytes.
         me: This node.
         max_message_bytes: The largest message that may be sent.
     """
@@ -39,7 +44,7 @@ class Translator:
         if isinstance(self._serializer, MsgpackSerializer):
             body = self._serializer.encode(message, self._ids)
         else:
-            body = self._serializer.serialize(message)
+            body = self._encode_foreign(message)
         if len(body) > self._limit_bytes:
             raise MessageTooLargeError(type(message).__name__, len(body), self._limit_bytes)
         return body
@@ -52,10 +57,47 @@ class Translator:
         """
         if isinstance(self._serializer, MsgpackSerializer):
             return self._serializer.decode(body, self._ids, node)
-        message = self._serializer.deserialize(body)
-        if message is not None and not isinstance(message, BusMessage):
-            raise CodecError("", f"a {type(message).__name__} is no bus message")
+        return self._decode_foreign(body)
+
+    def _encode_foreign(self, message: BusMessage) -> bytes:
+        try:
+            ids = [self._ids.origin(getattr(*place)) for place in _id_places(message)]
+            parts = [_ID.pack(*origin_and_id) for origin_and_id in ids]
+            return b"".join((bytes((len(parts),)), *parts, self._serializer.serialize(message)))
+        except Exception as error:  # a serializer may raise anything
+            name = type(self._serializer).__name__
+            raise CodecError(
+                type(message).__name__, f"{name} cannot encode it ({error})"
+            ) from error
+
+    def _decode_foreign(self, body: bytes) -> BusMessage | None:
+        start = 1 + body[0] * _ID.size
+        message = self._serializer.deserialize(body[start:])
+        if message is None:
+            return None
+        _check(message)
+        ids = _ID.iter_unpack(body[1:start])
+        for (owner, name), (origin, remote) in zip(_id_places(message), ids, strict=True):
+            setattr(owner, name, self._ids.local(origin, remote))
         return message
+
+
+def _id_places(message: BusMessage) -> list[tuple[Any, str]]:
+    """Where a message has ids: its own, and those of the frame it carries."""
+    frame = getattr(message, "frame", None)
+    places = ((message, "id"), (frame, "id"), (frame, "broadcast_sibling_id"))
+    return [place for place in places if getattr(*place, None) is not None]
+
+
+def _check(message: object) -> None:
+    """Raise if what the mesh relies on is not there: not every codec looks at types."""
+    if not isinstance(message, BusMessage):
+        raise CodecError("", f"a {type(message).__name__} is no bus message")
+    names = [message.source, message.target or ""]
+    if isinstance(message, BusWorkerRegistryMessage):
+        names += [message.runner, *(entry.name for entry in message.workers)]
+    if not all(isinstance(name, str) for name in names):
+        raise CodecError("", "a name is no text")
 
 
 class Reception:
