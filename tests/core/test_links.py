@@ -665,6 +665,64 @@ def test_peer_that_has_forgotten_us_is_met_anew(by: str) -> None:
     assert len(s.sent(Welcome)) == 1
 
 
+def test_peer_that_does_not_know_us_any_more_is_answered_with_a_hello() -> None:
+    """A status would be one of a stranger to it (R3)."""
+    s = Scripted()
+    s.meet(ANNE, "anne")
+
+    s.say(hello("anne", interest("anne"), met=0), ANNE, NOBODY)
+
+    assert [h.heard for h in s.sent(Hello, ANNE)] == [7]
+    assert s.node.peers[ANNE].linked
+
+
+def test_peer_that_falls_silent_before_it_was_linked_is_told_hello() -> None:
+    """It may have forgotten us, and take what we say for a stranger's (R3)."""
+    s = Scripted()
+    s.greet(ANNE, "anne", interest("anne"))
+    s.clear()
+    s.wait(DEFAULT.busy_after_secs)
+    assert s.sent(Hello) == []
+
+    s.wait(DEFAULT.heartbeat_secs)
+
+    assert {h.token for h in s.sent(Hello, ANNE)} == {s.tokens["anne"]}
+
+
+def test_silent_peer_that_was_never_reached_is_left_to_its_dials() -> None:
+    """There is no link to say anything on."""
+    s = Scripted()
+    s.say(hello("anne"), ANNE, NOBODY)
+    s.wait(DEFAULT.busy_after_secs + 1.0)
+
+    assert s.sent(Hello) == []
+    s.wait(DEFAULT.tombstone_secs)
+    assert s.node.peers == {}
+
+
+def test_reached_but_never_linked_peer_is_forgotten_after_its_link_broke() -> None:
+    """Nobody waits for it, so it is let go after a minute (R10)."""
+    s = Scripted()
+    s.greet(ANNE, "anne", interest("anne"))
+    s.link_down("tcp://anne")
+    s.wait(DEFAULT.tombstone_secs + 1.0)
+
+    assert s.node.peers == {}
+    assert s.did(Detach) == [Detach("tcp://anne/data")]
+
+
+def test_busy_peer_whose_handshake_is_late_is_not_forgotten() -> None:
+    """However long its loop stands, as long as its link lives (R20)."""
+    s = Scripted()
+    s.meet(ANNE, "anne")
+    s.link_down("tcp://anne")
+    s.link_up("tcp://anne")
+    s.wait(2 * DEFAULT.tombstone_secs)
+
+    assert ANNE in s.node.peers
+    assert s.seen(PeerGone) == []
+
+
 def test_lost_peer_that_has_forgotten_us_is_not_told_gone_twice() -> None:
     """One loss, one event."""
     s = Scripted()

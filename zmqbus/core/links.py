@@ -129,7 +129,8 @@ class Links:
         peer = self._peer_on(dial)
         if peer:
             peer.confirmed = False
-            self._timers.hasten(("forget", peer.node), now + self._config.tombstone_secs)
+            if not peer.was_linked:
+                self._timers.hasten(("forget", peer.node), now + self._config.tombstone_secs)
             self._out.actions.append(Probe(dial, state.endpoint))
         self._note_up(dial, False, now)
 
@@ -246,7 +247,7 @@ class Links:
             self._dials.open(hello.endpoints, node, now)
         self._proved(peer, dial, now)
         self._overlay.greeted(node, hello.interests, now)
-        if not peer.confirmed:
+        if not (peer.confirmed and hello.met):  # one of us does not know the other yet
             for dial, state in self._dials.of(node):
                 if state.up:
                     self._say_hello(dial, now)
@@ -351,14 +352,8 @@ class Links:
     def _say_status(self, peer: Peer, now: float) -> None:
         self._timers.set(("status", peer.node), now + self._config.heartbeat_secs)
         silent_secs = now - peer.heard_at - self.lag_secs
-        if (
-            peer.was_linked
-            and peer.live
-            and not peer.busy
-            and silent_secs > self._config.busy_after_secs
-        ):
-            peer.busy = True
-            self._overlay.busy(peer.node, silent_secs)
+        if silent_secs > self._config.busy_after_secs:
+            self._mind_silence(peer, silent_secs, now)
         held_us = int((now - peer.clock_at) * 1e6)
         status = Status(
             heard=peer.hello.token,
@@ -370,6 +365,14 @@ class Links:
             met=peer.met,
         )
         self.send(peer.node, status)
+
+    def _mind_silence(self, peer: Peer, silent_secs: float, now: float) -> None:
+        if peer.was_linked:
+            if peer.live and not peer.busy:
+                peer.busy = True
+                self._overlay.busy(peer.node, silent_secs)
+        elif peer.confirmed and peer.dial is not None:
+            self._say_hello(peer.dial, now)  # it may have forgotten us
 
     def _refresh(self, peer: Peer, now: float) -> None:
         """Draw the conclusions from a changed fact."""
