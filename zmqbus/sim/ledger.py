@@ -19,14 +19,15 @@ class Owed:
     """What a reader is owed on a stream and was not given yet.
 
     Parameters:
-        reader: The sender's own record of the reader; another one means that it began anew.
+        reader: The sender's own record of the reader; another one means that it began anew, None
+            that it owes it nothing.
         bodies: The messages.
         void: How many of them are from before it began anew.
         skipped: How many never came.
         announced: How many were said to be lost.
     """
 
-    reader: Reader
+    reader: Reader | None
     bodies: deque[bytes] = field(default_factory=deque)
     void: int = 0
     skipped: int = 0
@@ -43,8 +44,8 @@ class Ledger:
         self.counters: Counter[str] = Counter()
         self._streams: dict[Stream, Owed] = {}
 
-    def publish(self, stream: Stream, reader: Reader, body: bytes) -> None:
-        """A message is owed to a reader."""
+    def publish(self, stream: Stream, reader: Reader | None, body: bytes) -> None:
+        """A message is owed to a reader, or merely passes by it (None)."""
         owed = self._streams.get(stream)
         if owed is None:
             owed = self._streams[stream] = Owed(reader)
@@ -52,6 +53,8 @@ class Ledger:
             owed.reader, owed.void = reader, len(owed.bodies)
             owed.skipped = owed.announced = 0
         owed.bodies.append(body)
+        if reader is None:
+            owed.void = len(owed.bodies)
         self.counters["published"] += 1
 
     def deliver(self, stream: Stream, bodies: Iterable[bytes]) -> None:
@@ -79,7 +82,7 @@ class Ledger:
         for (sender, reader, channel_id, plane), owed in self._streams.items():
             channel = alive[sender].channels.get(channel_id) if sender in alive else None
             record = channel.outlets[plane].readers.get(reader) if channel else None
-            if reader in alive and record is owed.reader:
+            if reader in alive and record and record is owed.reader:
                 missing = len(owed.bodies) - owed.void + owed.skipped
                 assert missing == owed.announced, (
                     f"of {names[sender]}'s {plane.name.lower()} messages {missing} never reached "

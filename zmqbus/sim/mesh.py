@@ -217,9 +217,12 @@ class Sim(Network):
             body = b"%d".ljust(size_bytes) % self.ledger.counters["sent"]
             self.ledger.counters["sent"] += 1
             audience = where.audience(target)
-            for node in outlet.readers if audience is None else audience:
+            passes = (
+                {**self.hosts[name].readers, **outlet.readers} if audience is None else audience
+            )
+            for node in passes:
                 stream = (core.id, node, where.interest.channel, plane)
-                self.ledger.publish(stream, outlet.readers[node], body)
+                self.ledger.publish(stream, outlet.readers.get(node), body)
             core.publish(where, plane, audience, body)
         msgs_kept, bytes_kept = outlet.kept
         assert msgs_kept <= core.config.history_msgs, f"{self}: {name} keeps {msgs_kept} messages"

@@ -122,6 +122,10 @@ class Network:
         for connection in self._between(one, other):
             self.fear(connection)
 
+    def is_cut(self, one: str, other: str) -> bool:
+        """Whether nothing gets through between two processes."""
+        return frozenset((one, other)) in self._cuts
+
     def heal(self, one: str, other: str) -> None:
         """End a `cut`."""
         del self._cuts[frozenset((one, other))]
@@ -164,7 +168,10 @@ class Network:
         if host.links.get(key) is not connection:
             return
         to = self.at_address.get(connection.endpoint.removesuffix("/data"))
-        if to is None or self._silent_since(connection, to) < inf:
+        is_silent = to is not None and self._silent_since(connection, to) < inf
+        if to is None or is_silent:
+            if to:
+                self.excuses[frozenset((host.name, to.name))] = self.now + EXCUSED_SECS
             self.at(self.now + _RETRY_SECS, partial(self.connect, connection))
             return
         connection.to = to
@@ -206,7 +213,7 @@ class Network:
     def carry(self, connection: Connection, host: Host, call: Call) -> None:
         """Let ``call`` happen at ``host`` when all before it on this connection have."""
         to = connection.to
-        if to and frozenset((connection.host.name, to.name)) in self._cuts:
+        if to and self.is_cut(connection.host.name, to.name):
             connection.waiting.append((host, call))
             return
         delay_secs, jitter_secs = self.delays
