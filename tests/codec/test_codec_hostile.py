@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import make_dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -305,6 +307,32 @@ def test_decoding_is_as_quick_after_many_unknown_names(serializer: MsgpackSerial
     assert len(serializer._table._strangers) <= 1000
     assert len(serializer.dropped) <= 1001
     assert serializer.dropped["others"] == 500
+
+
+def test_new_module_is_looked_at_though_many_names_were_unknown(
+    serializer: MsgpackSerializer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full memory of unknown names does not hide what is imported later."""
+    for n in range(1100):
+        assert serializer.deserialize(packb([mark(f"made:Up{n}"), ""])) is None
+    late = ModuleType("zz_late")
+    late.Hello = make_dataclass(  # type: ignore[attr-defined]
+        "Hello",
+        [],
+        bases=(BusJobRequestMessage,),
+        kw_only=True,
+        namespace={"__module__": "zz_late"},
+    )
+    monkeypatch.setitem(sys.modules, "zz_late", late)
+    back = serializer.deserialize(packb([mark("zz_late:Hello"), "0 1 2 7", 1, "#1", "a", "j"]))
+    assert type(back).__name__ == "Hello"
+
+
+def test_ever_new_shapes_still_decode(serializer: MsgpackSerializer) -> None:
+    """Peers that invent field names without end get no faster path, and no memory (R26)."""
+    for n in range(300):
+        data = packb([mark("2:BusEndMessage"), f"0 1 2 field{n}", 1, "#1", "a", n])
+        assert serializer.deserialize(data) is not None
 
 
 def test_sound_message_still_arrives_after_all_that(serializer: MsgpackSerializer) -> None:

@@ -109,6 +109,16 @@ def test_measure_agrees_with_msgpack() -> None:
             measure(data[: rng.randrange(len(data) - 1)])
 
 
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [(b"\xc1", "0xC1"), (b"\xc0\xc0", "1 bytes follow"), (b"\xdd\xff\xff\xff\xff", "too many")],
+)
+def test_measure_names_what_is_wrong(data: bytes, reason: str) -> None:
+    """Each kind of bad bytes has its reason (R26)."""
+    with pytest.raises(CodecError, match=reason):
+        measure(data)
+
+
 @pytest.mark.parametrize("size", [1, 2, 4, 8, 16, 3, 300, 70_000])
 def test_measure_knows_every_ext(size: int) -> None:
     """Ext values of all widths are stepped over."""

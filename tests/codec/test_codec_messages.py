@@ -228,18 +228,19 @@ def test_metrics_keep_classes_and_none(frame_trip: Trip) -> None:
     assert back[0].model_fields_set == data[0].model_fields_set
 
 
-def test_external_turn_strategies_are_rebuilt(frame_trip: Trip) -> None:
+@pytest.mark.parametrize("interrupting", [True, False])
+def test_external_turn_strategies_are_rebuilt(interrupting: bool, frame_trip: Trip) -> None:
     """The one kind of turn strategies that is all settings arrives working."""
     strategies = ExternalUserTurnStrategies()
     if hasattr(strategies, "enable_interruptions"):
-        strategies = ExternalUserTurnStrategies(enable_interruptions=False)
+        strategies = ExternalUserTurnStrategies(enable_interruptions=interrupting)
     frame = frames.STTMetadataFrame(service_name="s", ttfs_p99_latency=1.0)
     if not hasattr(frame, "user_turn_strategies"):
         pytest.skip("this pipecat has no strategies in frames")
     vars(frame)["user_turn_strategies"] = strategies
     back = frame_trip(frame).user_turn_strategies
     assert type(back) is ExternalUserTurnStrategies
-    assert getattr(back, "enable_interruptions", False) is False
+    assert getattr(back, "enable_interruptions", interrupting) is interrupting
     assert back.start is not None
 
 
@@ -335,3 +336,11 @@ def test_flush_probe_keeps_its_id(frame_trip: Trip) -> None:
         pytest.skip("this pipecat has no flush probe")
     frame = probe()
     assert frame_trip(frame).flush_id == frame.flush_id
+
+
+def test_path_leads_into_a_context(serializer: MsgpackSerializer, wrap: Wrap) -> None:
+    """The error names the part of the context that cannot travel."""
+    context = LLMContext([{"role": "user", "content": object()}])  # type: ignore[list-item]
+    with pytest.raises(CodecError) as caught:
+        serializer.serialize(wrap(frames.LLMContextFrame(context=context)))
+    assert caught.value.path == "BusFrameMessage.frame.context.messages[0]['content']"

@@ -109,24 +109,20 @@ class Table:
 
     def mark(self, name: bytes) -> Mark | None:
         """The mark of a name from the wire, or None if it names no class of the table."""
-        mark = self.marks.get(name)
-        if mark is None:
-            cls = self._find(name.decode())
-            if cls is not None and not issubclass(cls, Enum):
-                self._plan(wire_name(cls), cls)
-                mark = self.marks.get(name)
-        return mark
+        cls = self._find(name.decode())
+        if cls is not None and not issubclass(cls, Enum):
+            self._plan(wire_name(cls), cls)
+        return self.marks.get(name)
 
     def member(self, name: bytes) -> Enum | None:
         """The enum member of a name from the wire, or None."""
-        member = self.members.get(name)
-        if member is None:
-            class_name, _, member_name = name.decode().rpartition(".")
-            cls = self._find(class_name)
-            if cls is not None and issubclass(cls, Enum):
-                member = _member(cls, member_name)
-                if member is not None and not isinstance(member, Flag):
-                    self.members[name] = member
+        class_name, _, member_name = name.decode().rpartition(".")
+        cls = self._find(class_name)
+        if cls is None or not issubclass(cls, Enum):
+            return None
+        member = _member(cls, member_name)
+        if member is not None and not isinstance(member, Flag):
+            self.members[name] = member  # flags combine: too many to keep
         return member
 
     def _find(self, name: str) -> type | None:
@@ -228,11 +224,8 @@ def _is_held(cls: type) -> bool:
 def _led_to(cls: type) -> Iterator[type]:
     """Dataclasses, models and enums that the annotations of `cls` name, and their subclasses."""
     for named in hints.classes_named(cls):
-        if issubclass(named, Enum):
-            if _is_plannable(named):
-                yield named
-        elif _is_plannable(named):
-            yield from _living(named)
+        if _is_plannable(named):
+            yield from (named,) if issubclass(named, Enum) else _living(named)
     if not issubclass(cls, Enum):
         yield from (c for c in _living(cls) if c is not cls)
 

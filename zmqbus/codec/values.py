@@ -260,19 +260,14 @@ def encoders() -> dict[type, Encode]:
 def array_encoder(kind: type) -> Encode | None:
     """How a numpy array or scalar is encoded, or None if `kind` is neither."""
     numpy: Any = sys.modules.get("numpy")
-    if numpy is None:
-        return None
-    if kind is numpy.ndarray or issubclass(kind, numpy.generic):
-        return _encode_array
-    return None
+    known = numpy is not None and (kind is numpy.ndarray or issubclass(kind, numpy.generic))
+    return _encode_array if known else None
 
 
 def _encode_array(value: Any, enc: Encoding) -> list[Any]:
     dtype = value.dtype
     if dtype.hasobject or dtype.names or dtype.subdtype:
         raise UntravelableError(f"numpy dtype {dtype} does not travel: use plain numbers")
-    if value.shape == () and not hasattr(value, "setflags"):
-        return [mark_bytes("npscalar"), dtype.str, [], value.tobytes()]
     name = "ndarray" if isinstance(value, sys.modules["numpy"].ndarray) else "npscalar"
     return [mark_bytes(name), dtype.str, list(value.shape), value.tobytes()]
 
