@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from net_ends import Ends, descriptors
+from support.net_ends import Ends, descriptors
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from net_ends import Ends
+from support.net_ends import Ends
 
 from zmqbus.errors import BindError, ConfigError, InsecureBindError
 from zmqbus.net.endpoint import interface_host, parse_dialable

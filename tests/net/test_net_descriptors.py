@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from net_ends import Ends, descriptors
+from support.net_ends import Ends, descriptors
 
 pytestmark = pytest.mark.skipif(not descriptors(), reason="needs /proc/self/fd")
 
@@ -37,7 +37,7 @@ async def test_descriptors_grow_by_seven_a_peer(ends: Ends) -> None:
 
 SCRIPT = """
 import asyncio, resource
-from net_ends import Recorder
+from support.net_ends import Recorder
 from zmqbus.config import DEFAULT
 from zmqbus.net.transport import Transport
 
@@ -67,7 +67,7 @@ asyncio.run(main())
 
 def test_running_out_of_descriptors_is_reported_and_survived() -> None:
     """At the limit dials fail with a reason, nothing aborts, and links there are live on."""
-    here = Path(__file__).parent
+    here = Path(__file__).parent.parent
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],
         cwd=here,

@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-from net_ends import TIMEOUT_SECS, Ends
+from support.net_ends import TIMEOUT_SECS, Ends
 
 from zmqbus.net.readiness import Readiness
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from net_ends import descriptors
+from support.net_ends import descriptors
 
 from zmqbus.errors import ConfigError
 from zmqbus.net.rendezvous import Rendezvous, runtime_directory

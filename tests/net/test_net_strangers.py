@@ -6,7 +6,7 @@ import asyncio
 import random
 
 import pytest
-from net_ends import TIMEOUT_SECS, End, Ends
+from support.net_ends import TIMEOUT_SECS, End, Ends
 
 from zmqbus.config import MeshConfig
 from zmqbus.net.endpoint import parse_dialable

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import zmq
-from net_ends import TIMEOUT_SECS, Ends, Recorder
+from support.net_ends import TIMEOUT_SECS, Ends, Recorder
 
 from zmqbus.config import DEFAULT, MeshConfig
 from zmqbus.net.transport import Transport
@@ -391,7 +391,7 @@ def test_process_ends_without_close() -> None:
     """A process that never closes, with mail for a peer that does not exist, ends (Z15)."""
     script = (
         "import asyncio\n"
-        "from net_ends import Recorder\n"
+        "from support.net_ends import Recorder\n"
         "from zmqbus.config import DEFAULT\n"
         "from zmqbus.net.transport import Transport\n"
         "async def main():\n"
@@ -402,6 +402,6 @@ def test_process_ends_without_close() -> None:
         "    raise SystemExit(3)\n"
         "asyncio.run(main())\n"
     )
-    here = os.path.dirname(__file__)
+    here = os.path.dirname(os.path.dirname(__file__))
     ended = subprocess.run([sys.executable, "-c", script], cwd=here, timeout=20, check=False)
     assert ended.returncode == 3
