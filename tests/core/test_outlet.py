@@ -12,7 +12,8 @@ from zmqbus.packets import Batch, Gone, NodeId, Plane
 def outlet(*readers: NodeId, **limits: int) -> Outlet:
     """One with these readers, and small limits."""
     sizes = {"history_msgs": 8, "history_bytes": 100, "window_msgs": 4, "window_bytes": 50}
-    made = Outlet(ROOM, Plane.DATA, **{**sizes, **limits})
+    batches = {"batch_msgs": 64, "batch_bytes": 1000}
+    made = Outlet(ROOM, Plane.DATA, **{**sizes, **batches, **limits})
     for reader in readers:
         made.add_reader(reader)
     return made
@@ -124,6 +125,19 @@ def test_repair_sends_what_is_owed_to_the_asker_alone() -> None:
         Batch(ROOM, Plane.DATA, 1, 0, (b"a",)),
         Batch(ROOM, Plane.DATA, 3, 1, (b"c", b"d")),
     ]
+
+
+@pytest.mark.parametrize("limits", [{"batch_msgs": 2}, {"batch_bytes": 5}])
+def test_batches_are_bounded_when_sent_and_when_repaired(limits: dict[str, int]) -> None:
+    """However many messages come at once or are missed, no packet grows too large (R25)."""
+    made = outlet(ANNE, **limits)
+    for body in (b"aaa", b"bbb", b"ccc", b"ddd", b"eee"):
+        made.append(body, None)
+
+    expected = [(1, 0, (b"aaa", b"bbb")), (3, 2, (b"ccc", b"ddd")), (5, 4, (b"eee",))]
+    assert [(b.first, b.previous, b.bodies) for _, b in made.take()] == expected
+    _, again = made.repair(ANNE, 0, 5, 1000)
+    assert [(b.first, b.previous, b.bodies) for b in again] == expected
 
 
 def test_repair_stays_within_its_budget_but_gives_something() -> None:

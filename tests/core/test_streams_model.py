@@ -36,6 +36,8 @@ class Streams(RuleBasedStateMachine):
             history_bytes=HISTORY_BYTES,
             window_msgs=4,
             window_bytes=30,
+            batch_msgs=3,
+            batch_bytes=15,
         )
         self.inlets: dict[NodeId, Inlet] = {}
         self.owed: dict[NodeId, list[bytes]] = {}

@@ -142,5 +142,7 @@ def _outlet(channel: ChannelId, plane: Plane, config: MeshConfig, head: int) -> 
         history_bytes=config.history_bytes,
         window_msgs=config.system_hwm_msgs if system else config.window_msgs,
         window_bytes=config.history_bytes if system else config.window_bytes,
+        batch_msgs=config.batch_msgs,
+        batch_bytes=config.batch_bytes,
         head=head,
     )

@@ -73,6 +73,7 @@ class _Run:
     previous: tuple[int, ...]
     exceptions: tuple[tuple[NodeId, int], ...]
     bodies: list[bytes]
+    size_bytes: int
 
 
 class Outlet:
@@ -88,6 +89,8 @@ class Outlet:
         history_bytes: Most bytes kept.
         window_msgs: How far behind a reader may be before `blockers` names it.
         window_bytes: The same in bytes.
+        batch_msgs: Most messages of one batch.
+        batch_bytes: How large a batch may grow before the next is begun.
         head: Number of the last message of an earlier life of the channel.
     """
 
@@ -100,6 +103,8 @@ class Outlet:
         history_bytes: int,
         window_msgs: int,
         window_bytes: int,
+        batch_msgs: int,
+        batch_bytes: int,
         head: int = 0,
     ) -> None:
         self.channel = channel
@@ -108,6 +113,7 @@ class Outlet:
         self.readers: dict[NodeId, Reader] = {}
         self._limits = history_msgs, history_bytes
         self._window = window_msgs, window_bytes
+        self._batch_limits = batch_msgs, batch_bytes
         self._base = head
         self._entries: deque[_Entry] = deque()
         self._end_bytes = 0
@@ -171,8 +177,9 @@ class Outlet:
         self._end_bytes += len(body)
         self._entries.append(_Entry(readers, body, self._end_bytes))
         run = self._runs[-1] if self._runs else None
-        if run and run.readers == readers and run.first + len(run.bodies) == number:
+        if run and run.readers == readers and self._fits(run.bodies, run.size_bytes):
             run.bodies.append(body)
+            run.size_bytes += len(body)
         else:
             self._runs.append(self._start_run(number, body, readers))
         if readers is None:
@@ -195,9 +202,14 @@ class Outlet:
     def _start_run(self, number: int, body: bytes, readers: tuple[NodeId, ...] | None) -> _Run:
         if readers is None:
             exceptions = tuple(self._last_targeted.items())
-            return _Run(None, number, (self._last_broadcast,), exceptions, [body])
+            return _Run(None, number, (self._last_broadcast,), exceptions, [body], len(body))
         previous = tuple(self._last_targeted.get(n, self._last_broadcast) for n in readers)
-        return _Run(readers, number, previous, (), [body])
+        return _Run(readers, number, previous, (), [body], len(body))
+
+    def _fits(self, bodies: list[bytes], size_bytes: int) -> bool:
+        """Whether a batch may take one message more."""
+        msgs, limit_bytes = self._batch_limits
+        return len(bodies) < msgs and size_bytes < limit_bytes
 
     @property
     def pending(self) -> bool:
@@ -243,18 +255,20 @@ class Outlet:
         batches: list[Batch] = []
         previous = first = cursor
         bodies: list[bytes] = []
+        size_bytes = 0
         wanted = islice(self._entries, cursor - self._base, max(upto - self._base, 0))
         for number, entry in enumerate(wanted, cursor + 1):
             if entry.readers is not None and node not in entry.readers:
                 continue
             if budget_bytes <= 0:
                 break
-            if bodies and number != first + len(bodies):
+            if bodies and not (number == first + len(bodies) and self._fits(bodies, size_bytes)):
                 batches.append(self._batch(first, previous, bodies))
-                previous, bodies = first + len(bodies) - 1, []
+                previous, bodies, size_bytes = first + len(bodies) - 1, [], 0
             if not bodies:
                 first = number
             bodies.append(entry.body)
+            size_bytes += len(entry.body)
             budget_bytes -= len(entry.body)
         if bodies:
             batches.append(self._batch(first, previous, bodies))
