@@ -190,15 +190,11 @@ async def test_rendezvous_that_cannot_be_used_is_a_failed_start_that_leaves_noth
 
 
 async def test_bus_that_is_not_started_says_so(mesh: Mesh) -> None:
-    """It has no endpoint and nothing to wait for; views are empty; a stop does nothing."""
+    """It has no endpoint, and its views are empty; a stop does nothing."""
     bus = await mesh.make(start=False)
     await bus.stop()
     with pytest.raises(BusStateError, match=r"not started: call `start\(\)`"):
         bus.endpoint  # noqa: B018
-    with pytest.raises(BusStateError):
-        await bus.wait_for_peers(1)
-    with pytest.raises(BusStateError):
-        await bus.wait_for_worker("x")
     assert (bus.peers, bus.stats()) == ([], BusStats())
 
 
@@ -468,6 +464,18 @@ async def test_waiting_for_peers_in_vain_tells_who_is_there(mesh: Mesh) -> None:
         await a.wait_for_peers(2, timeout_secs=0.01)
     with pytest.raises(TimeoutError, match=r"No worker 'x' within 0.01 s; .*workers: none"):
         await b.wait_for_worker("x", timeout_secs=0.01)
+
+
+async def test_waiting_may_begin_before_the_start(mesh: Mesh) -> None:
+    """Whoever runs a runner in a task can wait at once; without a start the error says so."""
+    bus = await mesh.make(start=False)
+    with pytest.raises(TimeoutError, match=r"not started within 0.01 s: run its runner"):
+        await bus.wait_for_worker("x", timeout_secs=0.01)
+    waiting = asyncio.create_task(bus.wait_for_peers(1, timeout_secs=TIMEOUT_SECS))
+    await asyncio.sleep(0)
+    await bus.start()
+    await mesh.make()
+    assert len(await waiting) == 1
 
 
 async def test_stop_ends_all_waiting(mesh: Mesh) -> None:

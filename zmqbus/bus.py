@@ -16,7 +16,7 @@ from pipecat.bus import BusMessage, BusSubscriber, WorkerBus
 from pipecat.bus.serializers.base import MessageSerializer
 
 from zmqbus import registry
-from zmqbus.bell import Turnstile
+from zmqbus.bell import Bell, Turnstile
 from zmqbus.codec import MsgpackSerializer
 from zmqbus.config import MeshConfig
 from zmqbus.core.channel import Channel
@@ -103,6 +103,7 @@ class ZmqBus(WorkerBus):
         limit = self._node.config.max_message_bytes
         self._serializer = serializer or MsgpackSerializer(max_message_bytes=limit)
         self._session: Session | None = None
+        self._starts = Bell()
         self._names: dict[str, None] = {}
         self._turnstile = Turnstile()
         self._stopping: tuple[asyncio.Task[None], asyncio.Event] | None = None
@@ -171,6 +172,7 @@ class ZmqBus(WorkerBus):
                 observe_all=self._observe_all,
             )
             self._session = await self._node.open_channel(interest, self._begin)
+            self._starts.ring()
         except BaseException:
             await super().stop()
             raise
@@ -254,20 +256,40 @@ class ZmqBus(WorkerBus):
     async def wait_for_peers(self, count: int, *, timeout_secs: float | None = None) -> list[Peer]:
         """Wait until at least ``count`` other runners have joined; returns all that have.
 
+        A bus that is not started yet is waited for as well.
+
         Raises:
             TimeoutError: They have not within ``timeout_secs``; names those that are there.
-            BusStateError: The bus is not started, or was stopped meanwhile.
+            BusStateError: The bus was stopped meanwhile.
         """
-        return await self._started().directory.wait_for_peers(count, timeout_secs)
+        session, remaining_secs = await self._wait_for_start(timeout_secs)
+        return await session.directory.wait_for_peers(count, remaining_secs)
 
     async def wait_for_worker(self, name: str, *, timeout_secs: float | None = None) -> str:
         """Wait until a worker is announced, here or elsewhere; returns its runner's name.
 
+        A bus that is not started yet is waited for as well.
+
         Raises:
             TimeoutError: It is not within ``timeout_secs``; names the workers that are.
-            BusStateError: The bus is not started, or was stopped meanwhile.
+            BusStateError: The bus was stopped meanwhile.
         """
-        return await self._started().directory.wait_for_worker(name, timeout_secs)
+        session, remaining_secs = await self._wait_for_start(timeout_secs)
+        return await session.directory.wait_for_worker(name, remaining_secs)
+
+    async def _wait_for_start(self, timeout_secs: float | None) -> tuple[Session, float | None]:
+        """The session, and how much of the time is left."""
+        loop = asyncio.get_running_loop()
+        begun_at, remaining_secs = loop.time(), timeout_secs
+        while self._session is None:
+            if not await self._starts.wait(remaining_secs):
+                raise TimeoutError(
+                    f"The bus was not started within {timeout_secs} s: run its runner, or call "
+                    f"`start()`."
+                )
+            if timeout_secs is not None:
+                remaining_secs = max(0.0, begun_at + timeout_secs - loop.time())
+        return self._session, remaining_secs
 
     def _started(self) -> Session:
         if self._session is None:
