@@ -226,6 +226,16 @@ def test_closed_channel_is_left_not_lost() -> None:
     assert s.node.counters["batch_refused"] == 1
 
 
+def test_peer_that_never_joined_is_not_told_gone() -> None:
+    """Nobody was told that it came (R4)."""
+    s = Scripted()
+    s.greet(ANNE, "anne", interest("anne"))
+    s.say(Bye())
+
+    assert s.seen(PeerGone) == []
+    assert s.channel.members == {}
+
+
 def test_hello_that_names_fewer_channels_closes_the_others() -> None:
     """A hello is all of a node (R3)."""
     s = Scripted()
