@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from zmqbus.config import MeshConfig
 from zmqbus.core.outbox import Dial, Hangup, Outbox
 from zmqbus.core.timers import Timers
-from zmqbus.packets import NodeId
+from zmqbus.packets import Interest, NodeId
 
 _SECRET_BITS = 31
 
@@ -26,6 +26,7 @@ class DialState:
         up: Whether the ZMTP handshake is done.
         proven: Whether ``node`` has repeated the token last said on this dial.
         token: The token last said; 0 before the first.
+        told: The interests that the last hello named.
     """
 
     endpoint: str
@@ -34,6 +35,7 @@ class DialState:
     up: bool = False
     proven: bool = False
     token: int = 0
+    told: tuple[Interest, ...] = ()
 
 
 class Dials:

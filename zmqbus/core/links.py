@@ -172,6 +172,7 @@ class Links:
     def _say_hello(self, dial: int, now: float) -> None:
         state = self._dials[dial]
         peer = self.peers.get(state.node) if state.node else None
+        state.told = self._overlay.interests()
         hello = Hello(
             min_version=MIN_VERSION,
             max_version=VERSION,
@@ -181,7 +182,7 @@ class Links:
             pid=self._where.pid,
             endpoints=self._where.endpoints,
             data_endpoints=self._where.data_endpoints,
-            interests=self._overlay.interests(),
+            interests=state.told,
             known=len(self.peers),
             met=peer.met if peer else 0,
         )
@@ -288,6 +289,8 @@ class Links:
         if peer.dial == dial and not peer.confirmed:
             peer.confirmed, peer.lost_reason = True, ""
             self._timers.cancel(("forget", peer.node))
+            if self._dials[dial].told != self._overlay.interests():
+                self._say_hello(dial, now)  # what changed since was told to nobody
             self._overlay.reachable(peer.node, now)
             self.hurry(peer.node, now)
             self._refresh(peer, now)
