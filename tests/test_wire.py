@@ -248,7 +248,7 @@ def test_control_packet_over_its_limit_is_refused_on_both_sides() -> None:
     """Only what carries messages may be as large as messages (R25, X11)."""
     interest = Interest(CHANNEL, "n" * 255, "r" * 255, 1)
     packet = Announce((interest,) * 2048)
-    with pytest.raises(AssertionError, match="Announce.* bytes"):
+    with pytest.raises(WireError, match="limit: a Announce of .* bytes"):
         encode_system(packet, ME, YOU)
     header = encode_system(Announce(), ME, YOU)[:20]
     assert refusal(decode_system, header + bytes(CONTROL_BYTES)) == "limit"

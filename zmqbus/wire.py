@@ -77,15 +77,18 @@ _EXCEPTION = Struct(">8sQ")
 
 
 def encode_system(packet: Packet, sender: NodeId, addressee: NodeId) -> bytes:
-    """One frame of the system plane."""
+    """One frame of the system plane.
+
+    Raises:
+        WireError: It is larger than any peer would take.
+    """
     tag = _TAGS[type(packet)]
     header = _SYSTEM.pack(_MAGIC, VERSION, tag, sender, addressee)
     if isinstance(packet, Batch):
         return b"".join((header, packet.channel, *_batch_parts(packet)))
     frame = header + encode_record(packet)
-    assert isinstance(packet, _BULKY) or len(frame) <= CONTROL_BYTES, (
-        f"a {packet!r:.40} of {len(frame):,} bytes"
-    )
+    if len(frame) > CONTROL_BYTES and not isinstance(packet, _BULKY):
+        raise WireError("limit", f"a {type(packet).__name__} of {len(frame):,} bytes")
     return frame
 
 
