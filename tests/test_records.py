@@ -50,7 +50,7 @@ def refusal(cls: type[Record], body: bytes) -> str:
 
 def items(packet: Record) -> list[Any]:
     """The fields of a packet as msgpack knows them."""
-    array: list[Any] = msgpack.unpackb(encode_record(packet))
+    array: list[Any] = msgpack.unpackb(encode_record(packet), unicode_errors="surrogatepass")
     return array
 
 
