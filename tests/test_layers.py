@@ -48,9 +48,10 @@ ROWS = {
     "codec": _row("errors", "loguru msgpack numpy pipecat pydantic"),
     "registry": _row("", _PIPECAT),
     "flush": _row("", _PIPECAT),
+    "jobs": _row("", _PIPECAT),
     "directory": _row("bell core errors packets views", _PIPECAT),
     "reception": _row("codec core errors packets", _PIPECAT),
-    "session": _row("core directory flush node packets reception registry views", _PIPECAT),
+    "session": _row("core directory flush jobs node packets reception registry views", _PIPECAT),
     "bus": _row(
         "bell codec config core errors node packets registry session settings views", _PIPECAT
     ),
