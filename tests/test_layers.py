@@ -48,7 +48,7 @@ ROWS = {
     "codec": _row("errors", "loguru msgpack numpy pipecat pydantic"),
     "registry": _row("", _PIPECAT),
     "flush": _row("", _PIPECAT),
-    "jobs": _row("", _PIPECAT),
+    "jobs": _row("packets", _PIPECAT, packets=_IDS),
     "directory": _row("bell core errors packets views", _PIPECAT),
     "reception": _row("codec core errors packets", _PIPECAT),
     "session": _row("core directory flush jobs node packets reception registry views", _PIPECAT),
@@ -81,6 +81,7 @@ def test_third_parties_have_their_doors() -> None:
     above = {
         "registry",
         "flush",
+        "jobs",
         "directory",
         "reception",
         "session",
