@@ -197,22 +197,6 @@ async def test_attach_twice_delivers_once_and_detach_ends_it(ends: Ends) -> None
     await six.told.until(lambda: six.told.readers[-1] == (b"t", False))
 
 
-async def test_paused_data_waits_and_system_frames_pass(ends: Ends) -> None:
-    """While paused no data is taken and the system plane is; then nothing is missing (R18)."""
-    a, b = await ends.open(), await ends.open()
-    await a.dial(1, b)
-    await b.read(a, b"t")
-    b.told.on_data = lambda _: b.transport.pause_data()
-    for i in range(1_000):
-        a.transport.publish(b"t%d" % i)
-        a.transport.send(1, b"s%d" % i)
-    await b.told.until(lambda: len(b.told.system) == 1_000 and len(b.told.data) == 1)
-    b.told.on_data = lambda _: None
-    b.transport.resume_data()
-    await b.told.until(lambda: len(b.told.data) == 1_000)
-    assert b.told.data == [b"t%d" % i for i in range(1_000)]
-
-
 async def test_refusal_returns_to_whoever_sent(ends: Ends) -> None:
     """A refusal reaches the dial that the frame came by; one for nobody is counted (R2, Z06)."""
     a, b = await ends.open(), await ends.open()

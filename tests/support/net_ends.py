@@ -30,7 +30,6 @@ class Recorder:
         self.readers: list[tuple[bytes, bool]] = []
         self.turns = 0
         self.on_system: Callable[[bytes], object] = lambda _frame: None
-        self.on_data: Callable[[bytes], object] = lambda _frame: None
         self._news = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -52,7 +51,6 @@ class Recorder:
     def data_frame(self, frame: bytes) -> None:
         """Note it."""
         self.data.append(frame)
-        self.on_data(frame)
 
     def link_up(self, dial: int) -> None:
         """Note it."""

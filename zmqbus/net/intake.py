@@ -95,12 +95,9 @@ class DataIntake(Source):
 
     def __init__(self, socket: Sock, batch_msgs: int, handler: Handler) -> None:
         super().__init__(socket, batch_msgs, handler.data_frame)
-        self.is_paused = False
 
     def take(self) -> bytes:
-        """Receive a frame, unless paused."""
-        if self.is_paused:
-            raise zmq.Again
+        """Receive a frame."""
         return self.socket.recv(zmq.DONTWAIT)
 
 

@@ -276,15 +276,3 @@ class Transport:
         """Take them no more; the undoing of one `subscribe`."""
         self._data.socket.setsockopt(zmq.UNSUBSCRIBE, topic)
         self._turns.stir(self._data)
-
-    def pause_data(self) -> None:
-        """Leave data where it is, until the senders feel it (R18)."""
-        if not self._data.is_paused:
-            self._data.is_paused = True
-            self._turns.remove(self._data)
-
-    def resume_data(self) -> None:
-        """Take data again."""
-        if self._data.is_paused:
-            self._data.is_paused = False
-            self._turns.add(self._data)
