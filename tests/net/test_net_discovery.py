@@ -161,13 +161,18 @@ async def test_without_methods_nothing_is_written(site: Site, place: Path) -> No
     assert not await asyncio.to_thread(place.exists)
 
 
+def put_a_file_in_the_way(place: Path) -> None:
+    """In one go: who looks around meanwhile would make the directory again."""
+    shutil.rmtree(place)
+    place.write_text("in the way")
+
+
 async def test_directory_that_fails_for_a_while_ends_nothing(site: Site, place: Path) -> None:
     """It is counted and said once; when the directory can be used again, others are found."""
     one, finds = site.open(methods=("local",))
     one.join(CHANNEL, A, TO_A)
     with warnings_logged() as warnings:
-        await asyncio.to_thread(shutil.rmtree, place)
-        await asyncio.to_thread(place.write_text, "in the way")
+        put_a_file_in_the_way(place)
         async with asyncio.timeout(TIMEOUT_SECS):
             while one.counters["failed_looks"] < 3:
                 await asyncio.to_thread(place.exists)
