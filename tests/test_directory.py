@@ -1,0 +1,121 @@
+"""Who is on a channel, and waiting for somebody."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from pipecat.bus import BusWorkerRegistryMessage
+from pipecat.registry.types import WorkerRegistryEntry
+
+from zmqbus.core import Node
+from zmqbus.core.channel import Membership
+from zmqbus.directory import Directory
+from zmqbus.errors import BusStateError
+from zmqbus.packets import Interest, NodeId, channel_id
+
+A, B, C = NodeId(b"a" * 8), NodeId(b"b" * 8), NodeId(b"c" * 8)
+OURS = Interest(channel_id("acme"), "acme", "ra", 1, ("a",))
+THEIRS = replace(OURS, runner="rb", subscribers=("b",))
+
+
+@pytest.fixture
+def directory() -> Directory:
+    """That of node A on a channel where nobody is yet."""
+    node = Node(A)
+    return Directory(node, node.open_channel(OURS, 0.0))
+
+
+def announce(directory: Directory, runner: str, *workers: str) -> None:
+    """Let a runner announce its workers."""
+    entries = [WorkerRegistryEntry(name=name) for name in workers]
+    directory.note_registry(BusWorkerRegistryMessage(source=runner, runner=runner, workers=entries))
+
+
+def admit(directory: Directory, node: NodeId, interest: Interest, *, joined: bool = True) -> None:
+    """Let a peer be on the channel."""
+    directory._channel.members[node] = Membership(interest, present=True, joined=joined)
+    if joined:
+        directory.note_joined(node, interest)
+
+
+def test_peers_are_those_present_and_joined_those_reached(directory: Directory) -> None:
+    """Whoever is on the way in is listed, and not counted as joined."""
+    admit(directory, B, THEIRS)
+    admit(directory, C, replace(THEIRS, runner="rc"), joined=False)
+    directory._channel.members[NodeId(b"d" * 8)] = Membership(THEIRS)
+    assert [peer.name for peer in directory.peers] == ["rb", "rc"]
+    assert [peer.name for peer in directory.joined] == ["rb"]
+
+
+def test_peer_that_the_core_has_forgotten_is_lost(directory: Directory) -> None:
+    """There is still something to say of it."""
+    peer = directory.peer(B, THEIRS)
+    assert (peer.name, peer.state, peer.host, peer.pid, peer.rtt_secs) == (
+        "rb",
+        "lost",
+        "",
+        0,
+        None,
+    )
+
+
+def test_peer_that_has_gone_is_shown_as_it_was_last_seen(directory: Directory) -> None:
+    """With its new state; its workers are known no more."""
+    admit(directory, B, THEIRS)
+    announce(directory, "rb", "llm")
+    assert directory.peers[0].workers == ("llm",)
+    gone = directory.note_gone(B, "left")
+    assert (gone.name, gone.state, gone.subscribers) == ("rb", "left", ("b",))
+    assert directory.peer(B, THEIRS).workers == ()
+
+
+def test_close_tells_whose_workers_were_known(directory: Directory) -> None:
+    """So that they can leave the registry."""
+    announce(directory, "ra", "desk")
+    announce(directory, "rb")
+    assert directory.close() == ["ra", "rb"]
+
+
+async def test_worker_is_found_wherever_it_is(directory: Directory) -> None:
+    """Here, there, already or later; who waits is woken by the announcement."""
+    announce(directory, "ra", "desk")
+    assert await directory.wait_for_worker("desk", None) == "ra"
+    waiting = asyncio.create_task(directory.wait_for_worker("llm", None))
+    await asyncio.sleep(0)
+    announce(directory, "rb", "tts")
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    announce(directory, "rb", "tts", "llm")
+    assert await waiting == "rb"
+
+
+async def test_worker_that_is_withdrawn_is_not_found(directory: Directory) -> None:
+    """A newer announcement replaces the older one; a departure ends all."""
+    announce(directory, "rb", "llm")
+    announce(directory, "rb", "tts")
+    with pytest.raises(TimeoutError, match=r"No worker 'llm' within 0 s; .*workers: tts"):
+        await directory.wait_for_worker("llm", 0)
+
+
+async def test_peers_are_waited_for_until_there_are_enough(directory: Directory) -> None:
+    """All that have joined are returned, also more than were asked for."""
+    waiting = asyncio.create_task(directory.wait_for_peers(1, None))
+    await asyncio.sleep(0)
+    admit(directory, B, THEIRS)
+    admit(directory, C, replace(THEIRS, runner="rc"))
+    assert [peer.name for peer in await waiting] == ["rb", "rc"]
+    with pytest.raises(TimeoutError, match=r"No 3 peers within 0 s; peers: rb \(.*, rc \("):
+        await directory.wait_for_peers(3, 0)
+
+
+async def test_waiting_ends_with_the_channel(directory: Directory) -> None:
+    """Who waits when it is closed, or later, gets an error that says what for."""
+    waiting = asyncio.create_task(directory.wait_for_worker("llm", None))
+    await asyncio.sleep(0)
+    directory.close()
+    with pytest.raises(BusStateError, match="stopped while worker 'llm'"):
+        await waiting
+    with pytest.raises(BusStateError):
+        await directory.wait_for_peers(1, None)
