@@ -14,6 +14,7 @@ from zmqbus.errors import (
     CodecError,
     ConfigError,
     InsecureBindError,
+    LibzmqTooOldError,
     MessageTooLargeError,
     WireError,
     ZmqBusError,
@@ -33,6 +34,11 @@ SENTENCES: list[tuple[ZmqBusError, str]] = [
     (
         BindError("tcp://127.0.0.1:7000", "the port is in use", "choose another"),
         "Cannot bind tcp://127.0.0.1:7000: the port is in use; choose another.",
+    ),
+    (
+        LibzmqTooOldError((4, 1, 0), (4, 3, 2)),
+        "libzmq 4.1.0 is too old, it can be crashed over the network; install a pyzmq that brings "
+        "libzmq 4.3.2 or newer (the wheels on PyPI do).",
     ),
     (BusStateError("The bus is not started."), "The bus is not started."),
     (
@@ -82,6 +88,7 @@ def test_every_error_is_in_the_tree_of_the_docstring() -> None:
         (ConfigError, ValueError),
         (InsecureBindError, ConfigError),
         (BindError, OSError),
+        (LibzmqTooOldError, RuntimeError),
         (BusStateError, RuntimeError),
         (CodecError, ValueError),
         (MessageTooLargeError, CodecError),

@@ -6,6 +6,7 @@ The tree, by what the reader can do about it::
     ├── ConfigError (ValueError)     an argument, variable or setting is wrong: mend it
     │   └── InsecureBindError        leaving loopback needs a key, or `insecure=True`
     ├── BindError (OSError)          the address is taken or not ours: choose another
+    ├── LibzmqTooOldError (RuntimeError)  libzmq has known holes: install another pyzmq
     ├── BusStateError (RuntimeError) called in the wrong order (used before `start()`, say)
     ├── CodecError (ValueError)      a message that cannot travel, or bytes that are none
     │   └── MessageTooLargeError     it can, but not in one piece this big: shrink it
@@ -72,6 +73,27 @@ class BindError(ZmqBusError, OSError):
 
     def __str__(self) -> str:
         return f"Cannot bind {self.endpoint}: {self.reason}; {self.remedy}."
+
+
+class LibzmqTooOldError(ZmqBusError, RuntimeError):
+    """The libzmq that pyzmq was built with is too old to be exposed to strangers (X09).
+
+    Args:
+        found: Its version.
+        needed: The lowest version without known holes.
+    """
+
+    def __init__(self, found: tuple[int, int, int], needed: tuple[int, int, int]) -> None:
+        super().__init__(found, needed)
+        self.found = found
+        self.needed = needed
+
+    def __str__(self) -> str:
+        have, need = (".".join(map(str, version)) for version in (self.found, self.needed))
+        return (
+            f"libzmq {have} is too old, it can be crashed over the network; install a pyzmq that "
+            f"brings libzmq {need} or newer (the wheels on PyPI do)."
+        )
 
 
 class BusStateError(ZmqBusError, RuntimeError):

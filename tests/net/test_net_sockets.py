@@ -6,7 +6,8 @@ import pytest
 import zmq
 
 from zmqbus.config import MeshConfig
-from zmqbus.net.sockets import MIN_LIBZMQ, LibzmqTooOldError, check_libzmq, new_context
+from zmqbus.errors import LibzmqTooOldError
+from zmqbus.net.sockets import MIN_LIBZMQ, check_libzmq, new_context
 
 
 @pytest.mark.parametrize("found", [(3, 2, 5), (4, 2, 9), (4, 3, 1)])

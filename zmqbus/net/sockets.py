@@ -9,7 +9,7 @@ from collections import Counter
 import zmq
 
 from zmqbus.config import MeshConfig
-from zmqbus.errors import ZmqBusError
+from zmqbus.errors import LibzmqTooOldError
 
 Sock = zmq.Socket[bytes]
 Context = zmq.Context[Sock]
@@ -28,21 +28,6 @@ _EVENT = struct.Struct("=HI")
 _monitor_numbers = itertools.count()
 
 
-class LibzmqTooOldError(ZmqBusError, RuntimeError):
-    """The libzmq that pyzmq was built with is too old to be exposed to strangers (X09)."""
-
-    def __init__(self, found: tuple[int, int, int]) -> None:
-        super().__init__(found)
-        self.found = found
-
-    def __str__(self) -> str:
-        have, need = (".".join(map(str, v)) for v in (self.found, MIN_LIBZMQ))
-        return (
-            f"libzmq {have} is too old, it can be crashed over the network; install a pyzmq that "
-            f"brings libzmq {need} or newer (the wheels on PyPI do)."
-        )
-
-
 def check_libzmq() -> None:
     """Refuse a libzmq with known holes.
 
@@ -51,7 +36,7 @@ def check_libzmq() -> None:
     """
     found = zmq.zmq_version_info()
     if found < MIN_LIBZMQ:
-        raise LibzmqTooOldError(found)
+        raise LibzmqTooOldError(found, MIN_LIBZMQ)
 
 
 def new_context(config: MeshConfig) -> Context:
