@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from loguru import logger
-from msgpack import ExtType, packb
+from msgpack import packb
 from pipecat.bus.messages import BusFrameMessage, BusJobRequestMessage
 from pipecat.frames.frames import Frame
 from pipecat.processors.frame_processor import FrameDirection
@@ -64,7 +64,7 @@ def raw_job() -> Callable[[Any], bytes]:
     """The bytes of a job request whose payload is given as msgpack values."""
 
     def make(payload: Any) -> bytes:
-        head = [ExtType(1, b"2:BusJobRequestMessage"), "0 1 2 7 ;", 1, "#1", "a", "j"]
+        head = [b"2:BusJobRequestMessage", "0 1 2 7 ;", 1, "#1", "a", "j"]
         return bytes(packb([*head, payload]))
 
     return make

@@ -181,10 +181,10 @@ def test_model_of_odd_names_travels(serializer: MsgpackSerializer) -> None:
 
 def test_extra_of_a_model_without_extra_is_ignored(serializer: MsgpackSerializer) -> None:
     """A peer cannot add fields or private names that a model does not have (R27)."""
-    name = ExtType(1, f"{__name__}:Sealed".encode())
+    name = f"{__name__}:Sealed".encode()
     model = [name, [None, "user_id", "u"], ["user_id", "x"], {"x": 1}, {"_y": 2}]
-    point = [ExtType(1, f"{__name__}:Point".encode()), "x", 1]
-    head = [ExtType(1, f"{__name__}:DrawMessage".encode()), "0 1 2 point shape", 1, "#1", "a"]
+    point = [f"{__name__}:Point".encode(), "x", 1]
+    head = [f"{__name__}:DrawMessage".encode(), "0 1 2 point shape", 1, "#1", "a"]
     back: Any = serializer.deserialize(packb([*head, point, model]))
     assert vars(back.shape) == {"user_id": "u", "ids": frozenset()}
     assert back.shape.model_fields_set == {"user_id"}
@@ -385,9 +385,9 @@ def test_unknown_object_in_an_optional_field_costs_only_the_field(
     serializer: MsgpackSerializer, warnings_said: list[str]
 ) -> None:
     """An end must arrive, though its reason is of a class nobody here knows."""
-    for unknown in (ExtType(2, b"far:Reason.HANGUP"), [ExtType(1, b"far:Reason"), ""]):
-        frame = [ExtType(1, b"1:EndFrame"), "0 1 reason", 1, "#1", unknown]
-        head = [ExtType(1, b"2:BusFrameMessage"), "0 1 2 5 4", 1, "#1", "a"]
+    for unknown in (ExtType(2, b"far:Reason.HANGUP"), [b"far:Reason", ""]):
+        frame = [b"1:EndFrame", "0 1 reason", 1, "#1", unknown]
+        head = [b"2:BusFrameMessage", "0 1 2 5 4", 1, "#1", "a"]
         back: Any = serializer.deserialize(packb([*head, ExtType(2, b"0.UPSTREAM"), frame]))
         assert back.frame.reason is None
         assert back.direction is FrameDirection.UPSTREAM
@@ -397,13 +397,13 @@ def test_unknown_object_in_an_optional_field_costs_only_the_field(
 @pytest.mark.parametrize(
     "payload",
     [
-        {"v": [ExtType(1, b"far:Thing"), ""]},
-        [ExtType(1, b"dict"), 1, [ExtType(1, b"far:Thing"), ""]],
-        [ExtType(1, b"far:Thing"), ""],
+        {"v": [b"far:Thing", ""]},
+        [b"dict", 1, [b"far:Thing", ""]],
+        [b"far:Thing", ""],
         {"v": ExtType(2, b"0.SIDEWAYS")},
         {"v": ExtType(2, f"{__name__}:Point.x".encode())},
         {"v": ExtType(2, f"{__name__}:Rights.R|X".encode())},
-        {"v": [ExtType(1, b"0"), "UPSTREAM"]},
+        {"v": [b"0", "UPSTREAM"]},
     ],
 )
 def test_unknown_object_in_a_payload_drops_the_message(
@@ -422,7 +422,7 @@ class Rights(enum.Flag):
 
 def test_peer_without_ids_gets_some(serializer: MsgpackSerializer) -> None:
     """Older pipecat has no id and name in its messages: they are made here (S26)."""
-    back: Any = serializer.deserialize(packb([ExtType(1, b"2:BusEndMessage"), "2", "a"]))
+    back: Any = serializer.deserialize(packb([b"2:BusEndMessage", "2", "a"]))
     assert back.source == "a"
     if "id" in back.__dataclass_fields__:
         assert isinstance(back.id, int)
@@ -432,8 +432,8 @@ def test_peer_without_ids_gets_some(serializer: MsgpackSerializer) -> None:
 def test_renamed_field_is_understood(serializer: MsgpackSerializer) -> None:
     """1.13 renamed `aggregated_by`: either name is taken for the other (S26)."""
     for name in ("aggregated_by", "text_type"):
-        frame = [ExtType(1, b"1:TTSTextFrame"), f"0 1 ) {name}", 1, "#1", "x", "word"]
-        head = [ExtType(1, b"2:BusFrameMessage"), "0 1 2 5 4", 1, "#1", "a"]
+        frame = [b"1:TTSTextFrame", f"0 1 ) {name}", 1, "#1", "x", "word"]
+        head = [b"2:BusFrameMessage", "0 1 2 5 4", 1, "#1", "a"]
         back: Any = serializer.deserialize(packb([*head, ExtType(2, b"0.UPSTREAM"), frame]))
         mine = "text_type" if "text_type" in back.frame.__dataclass_fields__ else "aggregated_by"
         assert getattr(back.frame, mine) == "word"
@@ -449,7 +449,7 @@ def test_fields_that_post_init_sets_have_a_value_without_a_peers(
         "maybe": (int | None, field(init=False)),
     }
     cls = define("Later", BusDataMessage, **init_false)
-    name = ExtType(1, f"{__name__}:Later".encode())
+    name = f"{__name__}:Later".encode()
     back: Any = serializer.deserialize(packb([name, "0 1 2", 1, "#1", "a"]))
     assert type(back) is cls
     assert (back.flag, back.notes, back.maybe) == (False, {}, None)
@@ -460,7 +460,7 @@ def test_what_the_process_never_sees_as_numpy_is_dropped(
 ) -> None:
     """An array is not a reason to import numpy (R27)."""
     monkeypatch.delitem(sys.modules, "numpy")
-    value = [ExtType(1, b"ndarray"), "<f4", [1], bytes(4)]
+    value = [b"ndarray", "<f4", [1], bytes(4)]
     assert serializer.deserialize(raw_job({"v": value})) is None
     assert "numpy" not in sys.modules
     assert serializer.dropped == {"numpy": 1}
@@ -468,7 +468,7 @@ def test_what_the_process_never_sees_as_numpy_is_dropped(
 
 def test_other_frames_are_untouched_by_a_drop(serializer: MsgpackSerializer, wrap: Any) -> None:
     """After a dropped message the next one is whole."""
-    assert serializer.deserialize(packb([ExtType(1, b"far:Thing"), ""])) is None
+    assert serializer.deserialize(packb([b"far:Thing", ""])) is None
     back = trip(serializer, wrap(TextFrame("x")))
     assert isinstance(back, BusFrameMessage)
     assert isinstance(back.frame, TextFrame)

@@ -110,21 +110,21 @@ def test_impossible_plain_id_is_refused(number: int) -> None:
 @pytest.mark.parametrize("foreign", [b"", bytes(12), bytes(14)])
 def test_misshapen_foreign_id_is_refused(foreign: bytes) -> None:
     """A foreign id has exactly its bytes."""
-    head = [ExtType(1, b"2:BusEndMessage"), "0 1 2", ExtType(3, foreign), "#1", "a"]
+    head = [b"2:BusEndMessage", "0 1 2", ExtType(3, foreign), "#1", "a"]
     with pytest.raises(CodecError, match="13 bytes"):
         MsgpackSerializer().decode(packb(head), IdSpace(A), B)
 
 
 def test_foreign_id_outside_an_id_field_is_refused() -> None:
     """In a payload a foreign id means nothing."""
-    head = [ExtType(1, b"2:BusJobRequestMessage"), "0 1 2 7 ;", 1, "#1", "a", "j"]
+    head = [b"2:BusJobRequestMessage", "0 1 2 7 ;", 1, "#1", "a", "j"]
     with pytest.raises(CodecError, match="means nothing"):
         MsgpackSerializer().decode(packb([*head, {"v": ExtType(3, bytes(13))}]), IdSpace(A), B)
 
 
 def test_foreign_id_without_a_space_is_refused() -> None:
     """Stand-alone, nobody knows other nodes."""
-    head = [ExtType(1, b"2:BusEndMessage"), "0 1 2", ExtType(3, bytes(13)), "#1", "a"]
+    head = [b"2:BusEndMessage", "0 1 2", ExtType(3, bytes(13)), "#1", "a"]
     with pytest.raises(CodecError, match="without an id space"):
         MsgpackSerializer().deserialize(packb(head))
 

@@ -237,7 +237,7 @@ class Zone(datetime.tzinfo):
         exactly,
         (i for i in range(2)),
         Word("x"),
-        msgpack.ExtType(1, b"2:BusEndMessage"),
+        msgpack.ExtType(2, b"0.UPSTREAM"),
         msgpack.Timestamp(1),
         datetime.datetime(2026, 1, 1, tzinfo=Zone()),
         np.array([object()]),
@@ -280,3 +280,26 @@ def test_any_nest_of_values_comes_back_exact(value: Any) -> None:
     back = SHARED.deserialize(SHARED.serialize(message))
     assert isinstance(back, BusJobRequestMessage)
     assert exactly(back.payload) == exactly({"v": value})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [b"tuple", 1],
+        [b"2:BusEndMessage", "2", "a"],
+        [b"list"],
+        [[b"list", b"list"], b"x"],
+        (b"tuple", b"set"),
+        [memoryview(b"dict"), 1],
+        {"k": [b"1:TextFrame", "", 1]},
+        [b"never heard of"],
+        [b"\xff" * 1000, b""],
+    ],
+    ids=lambda v: type(v).__name__,
+)
+def test_list_that_begins_with_bytes_is_no_mark(value: Any, serializer: MsgpackSerializer) -> None:
+    """A user's list stays a list, whatever names the bytes at its head spell (S10, X02)."""
+    message = BusJobRequestMessage(source="a", job_id="j", payload={"v": value})
+    back: Any = serializer.deserialize(serializer.serialize(message))
+    assert back.payload == {"v": value}
+    assert type(back.payload["v"]) is type(value)

@@ -3,8 +3,9 @@
 Theory of operation. Encoding goes top down: `coding.Encoding` turns a message into msgpack's
 native types, and msgpack packs those in one call. Decoding goes bottom up inside msgpack, which
 calls a hook for every list and ext value: a list whose first item is a *mark* is replaced by what
-it describes. A mark is an ext value, and nothing a user sends becomes one, so a payload cannot
-pose as an object, whatever its keys (S10). FORMAT.md has the bytes.
+it describes. A mark is a bytes object; a list of the user's that begins with one gets a mark of
+its own in front, so a payload cannot pose as an object, whatever is in it (S10). Bytes rather than
+an ext value, because msgpack calls back into Python for each of those. FORMAT.md has the bytes.
 
 Which classes there are is settled by `table`, from what this process has imported and what the
 application registered, never by the wire (R27). How each travels is worked out once by `plan`.

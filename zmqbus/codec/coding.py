@@ -21,8 +21,7 @@ from zmqbus.errors import CodecError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Ext codes are append-only. A user's value never becomes one, so no data can pose as them (S10).
-MARK_CODE = 1  # first in a list: what the list describes
+# Ext codes are append-only. A user's value never becomes one (S10).
 MEMBER_CODE = 2  # an enum member, "module:Class.MEMBER"
 ID_CODE = 3  # an id of a third node: 8 bytes origin, 5 bytes id
 
@@ -112,7 +111,7 @@ class Encoding:
         self._encoders = types.encoders
         self.ids = ids
         self.notices = notices
-        self.depth = 0
+        self.depth = 1
 
     def value(self, value: Any) -> Any:
         """`value` in msgpack's native types."""
@@ -131,7 +130,7 @@ class Encoding:
         """How values of `kind` are encoded, as far as that has been worked out."""
         return self._encoders.get(kind, _encode_any)
 
-    def items(self, values: Iterable[Any]) -> Iterable[Any]:
+    def items(self, values: Iterable[Any]) -> Any:
         """Each of `values` encoded; `values` itself if there is nothing to do."""
         if SCALARS.issuperset(map(type, values)):
             return values
@@ -187,14 +186,15 @@ def _encode_any(value: Any, enc: Encoding) -> Any:
     return enc.value(value)
 
 
-DICT = ExtType(MARK_CODE, b"dict")
+DICT, LIST = b"dict", b"list"
+"""The marks of a dict whose keys are not all strings, and of a list that starts with bytes."""
 
 
 class Decoding:
     """One message on its way in.
 
-    `loose` counts marks, unknown objects and foreign ids that nobody has taken yet; it ends at 0,
-    or one of them stood where it means nothing.
+    `loose` counts unknown objects and foreign ids that nobody has taken yet; it ends at 0, or one
+    of them stood where it means nothing.
 
     Parameters:
         ids: How ids become local ones, or None to keep them.
@@ -222,11 +222,6 @@ class Decoding:
 
     def on_ext(self, code: int, data: bytes) -> Any:
         """Msgpack met an ext value."""
-        if code == MARK_CODE:
-            self.loose += 1
-            return (
-                self._marks.get(data) or self._types.mark(data) or Mark(_text(data), _build_unknown)
-            )
         if code == MEMBER_CODE:
             member = self._members.get(data) or self._types.member(data)
             return self.missing(_text(data)) if member is None else member
@@ -235,10 +230,11 @@ class Decoding:
         raise CodecError("", f"ext code {code} is not in use")
 
     def on_list(self, items: list[Any]) -> Any:
-        """Msgpack finished a list."""
-        if items and type(items[0]) is Mark:
-            self.loose -= 1
-            return items[0].build(items, self)
+        """Msgpack finished a list: bytes at its head are the mark of what it describes."""
+        if items and type(items[0]) is bytes:
+            name = items[0]
+            mark = self._marks.get(name) or self._types.mark(name)
+            return mark.build(items, self) if mark else self.missing(_text(name))
         return items
 
     def missing(self, name: str) -> Unknown:
@@ -273,7 +269,3 @@ class Decoding:
 
 def _text(name: bytes) -> str:
     return name[:255].decode("utf-8", "replace")
-
-
-def _build_unknown(items: list[Any], decoding: Decoding) -> Unknown:
-    return decoding.missing(items[0].name)

@@ -14,12 +14,11 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from msgpack import ExtType
 from pipecat.processors.aggregators import llm_context
 from pipecat.processors.aggregators.llm_context import LLMContext, LLMSpecificMessage
 from pipecat.services import settings as service_settings
 
-from zmqbus.codec.coding import MARK_CODE, Decoding, Encode, Encoding, Mark, UntravelableError
+from zmqbus.codec.coding import Decoding, Encode, Encoding, Mark, UntravelableError
 from zmqbus.errors import CodecError
 
 ToolsSchema: Any = llm_context.ToolsSchema  # type: ignore[attr-defined]  # the module moved in 1.14
@@ -34,8 +33,8 @@ EXTRA_TYPES: tuple[type, ...] = (LLMSpecificMessage, _tools.AdapterType)
 Special = tuple[type, Encode, Mark]
 
 
-def _mark(name: str) -> ExtType:
-    return ExtType(MARK_CODE, name.encode())
+def _mark(name: str) -> bytes:
+    return name.encode()
 
 
 def _encode_context(value: Any, enc: Encoding) -> list[Any]:

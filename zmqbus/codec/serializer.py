@@ -96,8 +96,9 @@ class MsgpackSerializer(MessageSerializer):
         """
         if not isinstance(message, BusMessage):
             raise CodecError(type(message).__qualname__, "only a BusMessage travels by itself")
+        kind, enc = type(message), Encoding(self._table, ids, self._notices)
         try:
-            plain = Encoding(self._table, ids, self._notices).value(message)
+            plain = (self._table.encoders.get(kind) or self._table.encoder(kind))(message, enc)
             try:
                 data: bytes = self._packer.pack(plain)
             except (OverflowError, UnicodeEncodeError):
@@ -141,7 +142,7 @@ class MsgpackSerializer(MessageSerializer):
             ) from error
         if decoding.loose:
             if not decoding.unknown:
-                raise CodecError("", "a mark or an id stands where it means nothing")
+                raise CodecError("", "an id stands where it means nothing")
             self._notices.warn(decoding.unknown[0], "message dropped, this class is not known here")
             return None
         if not isinstance(root, BusMessage):

@@ -37,6 +37,7 @@ _MODULES = {
     "pipecat.adapters.llm.schemas.tools_schema": "3",
 }
 _ROOTS: tuple[type, ...] = (BusMessage, Frame, Enum)
+_MAX_NAME_BYTES = 255  # of a class on the wire; a list of blobs is no reason to look for one
 _MAX_STRANGERS = 1000  # unknown names remembered, so that a stream of them costs no search each
 
 
@@ -109,7 +110,7 @@ class Table:
 
     def mark(self, name: bytes) -> Mark | None:
         """The mark of a name from the wire, or None if it names no class of the table."""
-        cls = self._find(name.decode())
+        cls = self._find(name.decode()) if len(name) <= _MAX_NAME_BYTES else None
         if cls is not None and not issubclass(cls, Enum):
             self._plan(wire_name(cls), cls)
         return self.marks.get(name)
@@ -265,7 +266,7 @@ def _refuse_encoding(value: Any, enc: Encoding) -> Any:
 
 
 def _refuse_building(items: list[Any], decoding: Any) -> Any:
-    raise CodecError(items[0].name, "a BusLocalMessage never comes from outside")
+    raise CodecError(items[0].decode(), "a BusLocalMessage never comes from outside")
 
 
 def _custom_plan(

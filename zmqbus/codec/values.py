@@ -22,7 +22,7 @@ from typing import Any
 
 from msgpack import ExtType
 
-from zmqbus.codec.coding import MARK_CODE, Decoding, Encode, Encoding, Mark, UntravelableError
+from zmqbus.codec.coding import LIST, Decoding, Encode, Encoding, Mark, UntravelableError
 from zmqbus.errors import CodecError
 
 _FLOOD_ITEMS = 1000  # fewer colliding keys than this cost a millisecond at most
@@ -30,9 +30,9 @@ _SAME_HASH = 16  # honest keys share a hash in pairs (-1 and -2, 1 and 1.0)
 _FACTORIES: dict[str, type] = {t.__name__: t for t in (list, dict, set, int, float, str, tuple)}
 
 
-def mark_bytes(name: str) -> ExtType:
+def mark_bytes(name: str) -> bytes:
     """The wire form of a mark."""
-    return ExtType(MARK_CODE, name.encode())
+    return name.encode()
 
 
 def checked_keys(keys: list[Any]) -> list[Any]:
@@ -117,7 +117,9 @@ def _build_path(cls: Any) -> Callable[[list[Any]], Any]:
 def _only(items: list[Any], kind: type) -> Any:
     _, value = items
     if not isinstance(value, kind):
-        raise CodecError("", f"{items[0].name}: {kind.__name__} wanted, got {type(value).__name__}")
+        raise CodecError(
+            "", f"{items[0].decode()}: {kind.__name__} wanted, got {type(value).__name__}"
+        )
     return value
 
 
@@ -227,7 +229,9 @@ def _is_utf8(text: str) -> bool:
 
 
 def _encode_list(value: Any, enc: Encoding) -> Any:
-    return enc.items(value)
+    """The items; after a mark of their own if the first of them would pass for one."""
+    items = enc.items(value)
+    return [LIST, *items] if items and type(items[0]) is bytes else items
 
 
 def _ignoring(build: Callable[[list[Any]], Any]) -> Callable[[list[Any], Decoding], Any]:
@@ -237,6 +241,7 @@ def _ignoring(build: Callable[[list[Any]], Any]) -> Callable[[list[Any], Decodin
 def marks() -> dict[bytes, Mark]:
     """Name -> mark of every value type."""
     builders = {cls.__name__: build for cls, _, build in _kinds()}
+    builders["list"] = lambda items: items[1:]
     builders["dict"] = lambda items: _pairs(items[1:])
     builders["int"] = lambda items: int.from_bytes(_only(items, bytes), "big", signed=True)
     builders["str"] = lambda items: _only(items, bytes).decode("utf-8", "surrogatepass")
@@ -283,4 +288,4 @@ def _build_array(items: list[Any], decoding: Decoding) -> Any:
     array = numpy.ndarray(tuple(shape), dtype, bytearray(data))
     if array.nbytes != len(data):
         raise CodecError("", f"an array of shape {shape} does not take {len(data)} bytes")
-    return array if mark.name == "ndarray" else array[()]
+    return array if mark == b"ndarray" else array[()]
