@@ -113,7 +113,7 @@ def task_manager() -> TaskManager:
     loop = asyncio.get_running_loop()
     try:
         return TaskManager(loop=loop)
-    except TypeError:  # before pipecat 1.8
+    except TypeError:  # an older pipecat
         manager = TaskManager()
         manager.setup(TaskManagerParams(loop=loop))
         return manager
