@@ -86,7 +86,7 @@ def _id_places(message: BusMessage) -> list[tuple[Any, str]]:
     """Where a message has ids: its own, and those of the frame it carries."""
     frame = getattr(message, "frame", None)
     places = ((message, "id"), (frame, "id"), (frame, "broadcast_sibling_id"))
-    return [place for place in places if getattr(*place, None) is not None]
+    return [(owner, name) for owner, name in places if getattr(owner, name, None) is not None]
 
 
 def _check(message: object) -> None:
@@ -120,20 +120,23 @@ class Reception:
         try:
             message = self._translator.decode(body, node)
         except Exception as error:  # a serializer or a class of the application may raise anything
-            return self._drop("undecodable", channel, node, f"it cannot be decoded: {error}")
+            self._drop("undecodable", channel, node, f"it cannot be decoded: {error}")
+            return None
         if message is None:
-            return self._drop("unknown_class", channel, node, "its class is not known here")
-        if not channel.may_speak_as(node, message.source):
+            self._drop("unknown_class", channel, node, "its class is not known here")
+        elif not channel.may_speak_as(node, message.source):
             why = f"its source {message.source!r} belongs to another runner"
-            return self._drop("foreign_source", channel, node, why)
-        if isinstance(message, BusWorkerRegistryMessage) and (
+            self._drop("foreign_source", channel, node, why)
+        elif isinstance(message, BusWorkerRegistryMessage) and (
             channel.owner_of(message.runner) not in (None, node)
         ):
             why = f"it speaks for {message.runner!r}, which is another live runner"
-            return self._drop("foreign_registry", channel, node, why)
-        self.received_msgs += 1
-        self.received_bytes += len(body)
-        return message
+            self._drop("foreign_registry", channel, node, why)
+        else:
+            self.received_msgs += 1
+            self.received_bytes += len(body)
+            return message
+        return None
 
     def _drop(self, reason: str, channel: Channel, node: NodeId, why: str) -> None:
         self.dropped[reason] += 1
