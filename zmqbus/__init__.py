@@ -8,17 +8,20 @@
 
 The map, arrows pointing down (tests/test_layers.py holds every module to it)::
 
-    bus.py        ZmqBus(WorkerBus): channel, local delivery, registry       knows pipecat
-    codec/        BusMessage <-> bytes, a closed table of types              knows pipecat
+    bus.py        ZmqBus(WorkerBus): arguments, start and stop, subscribers   knows pipecat
+    session.py    one life of a bus: sends, receives, reports; helped by directory (who is
+                  there), reception (bytes to messages), jobs, flush, registry  know pipecat
+    codec/        BusMessage <-> bytes, a closed table of types               knows pipecat
     node.py       one core on asyncio: clock, sockets, one timer; many channels
-    net/          pyzmq sockets, monitors, discovery                         knows zmq
+    net/          pyzmq sockets, monitors, discovery                          knows zmq
     core/         membership, liveness, streams, flow: pure decisions
-    wire.py       packet <-> bytes
+    sim/          a whole mesh in one thread, with a virtual clock
+    wire.py       packet <-> bytes; records.py the control packets            know msgpack
     packets.py    what peers say to each other
-    config.py     every tunable
+    config.py     every tunable; settings.py where they come from
     errors.py     every exception
-    sim.py        a whole mesh in one thread, with a virtual clock
-    cli/          the `zmqbus` command
+    views.py      what a bus tells of itself; bell.py waiting for news
+    cli/, demo/, examples/   the `zmqbus` command, its demo, and the handoff
 
 PROTOCOL.md, beside this file, says what peers say to each other.
 """

@@ -14,6 +14,7 @@ from typing import Any
 
 from pipecat.bus import BusMessage, BusSubscriber, WorkerBus
 from pipecat.bus.serializers.base import MessageSerializer
+from pipecat.workers.base_worker import BaseWorker
 
 from zmqbus import registry
 from zmqbus.bell import Bell, Turnstile
@@ -21,6 +22,7 @@ from zmqbus.codec import MsgpackSerializer
 from zmqbus.config import MeshConfig
 from zmqbus.core.channel import Channel
 from zmqbus.errors import BusStateError, ConfigError
+from zmqbus.jobs import JobGate
 from zmqbus.node import MeshNode
 from zmqbus.packets import MAX_NAME_BYTES, Interest, channel_id
 from zmqbus.session import Session
@@ -210,7 +212,11 @@ class ZmqBus(WorkerBus):
 
     async def subscribe(self, subscriber: BusSubscriber) -> None:
         """Register a subscriber; messages can be targeted at its name from everywhere."""
-        await super().subscribe(subscriber)
+        if isinstance(subscriber, BaseWorker):
+            keep_secs = self._node.config.tombstone_secs
+            await super().subscribe(JobGate(subscriber, self.send, time.monotonic, keep_secs))
+        else:
+            await super().subscribe(subscriber)
         self._names[subscriber.name] = None
         self._announce()
 

@@ -33,6 +33,7 @@ from zmqbus.core.outbox import (
 )
 from zmqbus.directory import Directory
 from zmqbus.flush import Flushes
+from zmqbus.jobs import OutstandingJobs
 from zmqbus.node import MeshNode
 from zmqbus.packets import NodeId, Plane
 from zmqbus.reception import Reception, Translator
@@ -63,6 +64,7 @@ class Session:
         self._translator = Translator(serializer, node.core.id, node.config.max_message_bytes)
         self._reception = Reception(self._translator, bus.name)
         self._flushes = Flushes(bus.name, self._send_soon)
+        self._jobs = OutstandingJobs()
         self._sent_msgs = self._sent_bytes = self._lost_msgs = self._waits = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -106,6 +108,8 @@ class Session:
         bus.on_message_received(message)
         plane = Plane.SYSTEM if isinstance(message, BusSystemMessage) else Plane.DATA
         self._node.publish(channel, plane, audience, body)
+        if message.target not in channel.interest.subscribers:
+            self._jobs.note_sent(message, audience)
         self._sent_msgs += 1
         self._sent_bytes += len(body)
         if channel.outlets[plane].blockers():
@@ -129,6 +133,7 @@ class Session:
             return
         if isinstance(message, BusWorkerRegistryMessage):
             self.directory.note_registry(message)
+        self._jobs.note_received(message)
         if not self._flushes.incoming(message):
             self._bus.on_message_received(message)
 
@@ -177,6 +182,9 @@ class Session:
         peer = self.directory.note_gone(event.node, event.how.value)
         logger.info(f"{self._bus}: {peer} {peer.state}: {event.reason}")
         registry.forget_runner(self._bus, event.interest.runner)
+        reason = f"runner {peer.name!r} {peer.state}: {event.reason}"
+        for answer in self._jobs.fail(event.node, event.interest.subscribers, reason):
+            self._bus.on_message_received(answer)
         name = "on_peer_left" if event.how is Departure.LEFT else "on_peer_lost"
         self._fire(name, peer, event.reason)
 

@@ -1,0 +1,160 @@
+"""Jobs that cross processes: a death answers them, a cancel never loses, a repeat is not run.
+
+Three things pipecat's workers cannot know by themselves:
+
+* A job on a runner that died is never answered. The requester's bus knows which jobs it sent
+  where, and answers for the dead with an urgent ERROR response (R24, P03).
+* A cancel is a system message and overtakes its request: handled first it finds no job, and the
+  job then runs to its end although nobody wants it. The gate before the worker keeps such a cancel
+  until the request comes, and answers CANCELLED instead of handing it on (R19, P06).
+* A request with an id the worker has been given before is a repeat: two phone calls, two bookings.
+  The gate hands each on once (P07).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from pipecat.bus import (
+    BusJobCancelMessage,
+    BusJobRequestMessage,
+    BusJobResponseMessage,
+    BusJobResponseUrgentMessage,
+    BusJobStreamEndMessage,
+    BusMessage,
+    BusSubscriber,
+)
+from pipecat.pipeline.job_context import JobStatus
+from pipecat.workers.base_worker import BaseWorker
+
+from zmqbus.packets import NodeId
+
+MAX_REMEMBERED_JOBS = 65_536
+"""How many jobs a gate remembers, whatever their age. More costs memory, 200 bytes each; fewer
+forgets a repeat that comes late."""
+
+_ENDS = (BusJobResponseMessage, BusJobResponseUrgentMessage, BusJobStreamEndMessage)
+Job = tuple[str, str]
+
+
+class OutstandingJobs:
+    """The jobs this bus has sent to other runners and that are not answered yet."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[Job, tuple[str, NodeId | None]] = {}
+
+    def note_sent(self, message: BusMessage, audience: tuple[NodeId, ...] | None) -> None:
+        """A message leaves for ``audience``: first the node its target lives on; None for all."""
+        if isinstance(message, BusJobRequestMessage) and message.target:
+            host = audience[0] if audience else None
+            self._jobs[message.job_id, message.target] = message.source, host
+        elif isinstance(message, BusJobCancelMessage) and message.target:
+            self._jobs.pop((message.job_id, message.target), None)
+
+    def note_received(self, message: BusMessage) -> None:
+        """A message has come."""
+        if isinstance(message, _ENDS):
+            self._jobs.pop((message.job_id, message.source), None)
+
+    def fail(self, node: NodeId, names: Iterable[str], reason: str) -> list[BusMessage]:
+        """A node has gone, and with it the subscribers ``names``: the answers to its jobs."""
+        lost = frozenset(names)
+        jobs = [
+            (job_id, worker, source)
+            for (job_id, worker), (source, host) in self._jobs.items()
+            if host == node or (host is None and worker in lost)
+        ]
+        for job_id, worker, _ in jobs:
+            del self._jobs[job_id, worker]
+        return [
+            BusJobResponseUrgentMessage(
+                source=worker,
+                target=source,
+                job_id=job_id,
+                status=JobStatus.ERROR,
+                response={"error": reason},
+            )
+            for job_id, worker, source in jobs
+        ]
+
+
+class JobGate(BusSubscriber):
+    """Stands before a worker and sees every message just before the worker handles it.
+
+    Args:
+        worker: The worker.
+        answer: Sends a response in its name.
+        clock: The time in seconds.
+        keep_secs: How long a cancel without its request, and a request, are remembered.
+    """
+
+    def __init__(
+        self,
+        worker: BaseWorker,
+        answer: Callable[[BusMessage], Awaitable[None]],
+        clock: Callable[[], float],
+        keep_secs: float,
+    ) -> None:
+        self.worker = worker
+        self._answer = answer
+        self._clock = clock
+        self._keep_secs = keep_secs
+        self._cancelled: dict[Job, float] = {}
+        self._handed_on: dict[Job, float] = {}
+
+    def __str__(self) -> str:
+        return str(self.worker)
+
+    @property
+    def name(self) -> str:
+        """The worker's name."""
+        return self.worker.name
+
+    def accepts_bus_message(self, message: BusMessage) -> bool:
+        """Whether the worker takes the message; a pipecat without the question takes all."""
+        accepts: Any = getattr(self.worker, "accepts_bus_message", None)
+        return accepts is None or bool(accepts(message))
+
+    async def on_bus_message(self, message: BusMessage) -> None:
+        """Hand a message on, unless it is a repeat, was cancelled, or cancels what has not come."""
+        if message.target == self.name:
+            if isinstance(message, BusJobCancelMessage) and self._keeps(message):
+                return
+            if isinstance(message, BusJobRequestMessage) and await self._ends(message):
+                return
+        await self.worker.on_bus_message(message)
+
+    def _keeps(self, cancel: BusJobCancelMessage) -> bool:
+        """Keep a cancel whose request has not come; True if it was kept."""
+        job = cancel.source, cancel.job_id
+        if job in self._handed_on or cancel.job_id in self.worker.active_jobs:
+            return False
+        self._remember(self._cancelled, job)
+        return True
+
+    async def _ends(self, request: BusJobRequestMessage) -> bool:
+        """End a request here if it must not be run; True if it must not."""
+        job = request.source, request.job_id
+        if job in self._handed_on:
+            return True
+        self._remember(self._handed_on, job)
+        if self._cancelled.pop(job, None) is None:
+            return False
+        await self._answer(
+            BusJobResponseMessage(
+                source=self.name,
+                target=request.source,
+                job_id=request.job_id,
+                status=JobStatus.CANCELLED,
+            )
+        )
+        return True
+
+    def _remember(self, memory: dict[Job, float], job: Job) -> None:
+        now = self._clock()
+        memory[job] = now
+        for old, since in list(memory.items()):
+            if now - since <= self._keep_secs and len(memory) <= MAX_REMEMBERED_JOBS:
+                break
+            del memory[old]
