@@ -44,35 +44,49 @@ async def serves(a: End, peer: End) -> None:
     await peer.told.until(lambda: peer.told.data == [b"tune"])
 
 
-@pytest.mark.parametrize("noise", [b"", HTTP, TLS, NOISE, ODD_GREETING])
-async def test_noise_on_either_port_leaves_it_serving(noise: bytes, ends: Ends) -> None:
+@pytest.mark.parametrize(
+    ("noise", "reasons"),
+    [
+        (b"", {"failed_handshakes"}),
+        (HTTP, {"failed_handshakes"}),
+        (TLS, set()),  # reads as a greeting of ZMTP/1.0, and says nothing after it
+        (NOISE, {"multipart", "foreign"}),
+        (ODD_GREETING, {"failed_handshakes"}),
+    ],
+)
+async def test_noise_on_either_port_is_counted_and_leaves_it_serving(
+    noise: bytes, reasons: set[str], ends: Ends
+) -> None:
     """Port scanners, browsers and random bytes neither raise nor stop anything."""
     a, peer = await ends.open(), await ends.open()
+    assert not a.transport.counters
     for endpoint in (a.endpoint, a.data_endpoint):
         for _ in range(3):
             await shout(endpoint, noise)
     await serves(a, peer)
+    await a.told.until(lambda: set(a.transport.counters) == reasons)
 
 
 async def test_failed_handshake_is_counted(ends: Ends) -> None:
     """Who greets and then speaks nonsense leaves a trace in the counters."""
-    a, peer = await ends.open(), await ends.open()
+    a = await ends.open()
+    assert not a.transport.counters
     for endpoint in (a.endpoint, a.data_endpoint):
         await shout(endpoint, ODD_GREETING)
-    await serves(a, peer)
-    assert a.transport.counters["failed_handshakes"] == 2
+    await a.told.until(lambda: a.transport.counters == {"failed_handshakes": 2})
 
 
 async def test_forged_frames_of_the_oldest_protocol_are_only_frames(ends: Ends) -> None:
     """ZMTP/1.0 has no handshake: its frames come in unasked, and are for the parser to judge."""
     a, peer = await ends.open(), await ends.open()
+    assert not a.transport.counters
     frame = b"\x07\x00forged"
     await shout(a.endpoint, b"\x01\x00" + frame)
     await shout(a.data_endpoint, b"\x01\x00" + frame)
     await a.told.until(lambda: a.told.system == [b"forged"])
     await serves(a, peer)
     assert a.told.system == [b"forged", b"mine"]
-    assert a.transport.counters["foreign"] == 1
+    await a.told.until(lambda: a.transport.counters == {"foreign": 1, "failed_handshakes": 2})
 
 
 async def test_silent_client_is_cut(ends: Ends) -> None:
