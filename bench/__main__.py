@@ -1,4 +1,4 @@
-"""``python -m bench codec`` and ``python -m bench throughput``; ``--json`` for machines."""
+"""``python -m bench codec``, ``throughput`` or ``join``; ``--json`` for machines."""
 
 from __future__ import annotations
 
@@ -13,18 +13,24 @@ from typing import Any
 
 from loguru import logger
 
-from bench import buses, codec, throughput
+from bench import buses, codec, join, throughput
+
+_MODULES = {"codec": codec, "throughput": throughput, "join": join}
 
 
 def main() -> int:
     """Run one benchmark; 0 if nothing was lost."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", choices=("codec", "throughput"))
-    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (throughput)")
+    parser.add_argument("what", choices=tuple(_MODULES))
+    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (all but codec)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()
     logger.remove()
-    rows, whole = _codec() if args.what == "codec" else asyncio.run(_throughput(args.rounds))
+    if args.what == "codec":
+        rows, whole = _codec()
+    else:
+        measure = _join if args.what == "join" else _throughput
+        rows, whole = asyncio.run(measure(args.rounds))
     if args.json:
         print(json.dumps({"what": args.what, "on": _where(), "rows": rows}))
     else:
@@ -71,6 +77,24 @@ async def _throughput(rounds: int) -> tuple[list[dict[str, Any]], bool]:
     return rows, all(r.whole for measured in rates.values() for r in measured)
 
 
+async def _join(rounds: int) -> tuple[list[dict[str, Any]], bool]:
+    cases = [(way, count) for count in join.COUNTS for way in join.WAYS]
+    secs: dict[tuple[str, int], list[float]] = {case: [] for case in cases}
+    for _ in range(rounds):
+        for case in cases:
+            secs[case].append(await join.measure(*case))
+    rows = [
+        {
+            "discovery": way,
+            "runners": count,
+            "ms": round(median(measured) * 1e3),
+            "worst ms": round(max(measured) * 1e3),
+        }
+        for (way, count), measured in secs.items()
+    ]
+    return rows, True
+
+
 def _where() -> dict[str, str]:
     packages = ("pipecat-zmqbus", "pipecat-ai", "pyzmq", "msgpack")
     return {
@@ -81,14 +105,14 @@ def _where() -> dict[str, str]:
 
 
 def _print(what: str, rows: list[dict[str, Any]]) -> None:
-    print(f"{what}: 20 ms of audio is 640 bytes; medians of one interleaved run")
+    units = "" if what == "join" else "20 ms of audio is 640 bytes; "
+    print(f"{what}: {units}medians of one interleaved run")
     print(", ".join(f"{key} {value}" for key, value in _where().items()))
     columns = list(rows[0])
     widths = [max(len(str(row.get(c, ""))) for row in [*rows, {c: c}]) for c in columns]
     for row in ({c: c for c in columns}, *rows):
         print("  ".join(str(row.get(c, "")).rjust(w) for c, w in zip(columns, widths, strict=True)))
-    module = codec if what == "codec" else throughput
-    print((module.__doc__ or "").split("\n\n")[1].strip())
+    print((_MODULES[what].__doc__ or "").split("\n\n")[1].strip())
 
 
 if __name__ == "__main__":
