@@ -162,6 +162,15 @@ async def test_ipc_sockets_are_private_and_removed(short_path: Path, ends: Ends)
     assert not os.listdir(short_path)
 
 
+async def test_files_that_a_cleaner_took_are_not_missed(short_path: Path, ends: Ends) -> None:
+    """Closing does not fail because old temporary files were removed, the lock among them."""
+    a = await ends.open(f"ipc://{short_path}/n")
+    for name in ("n", "n.data", "n.lock"):
+        (short_path / name).unlink()
+    await a.transport.close(0)
+    assert not os.listdir(short_path)
+
+
 async def test_missing_directory_is_a_bind_error(short_path: Path, ends: Ends) -> None:
     """An ipc path in a directory that is not there says so."""
     with pytest.raises(BindError, match="No such file or directory"):

@@ -50,7 +50,7 @@ class PathClaim:
         for path in self._paths:
             Path(path).unlink(missing_ok=True)
         if self._fd >= 0:
-            os.unlink(self._lock_path)
+            Path(self._lock_path).unlink(missing_ok=True)
             os.close(self._fd)
 
 
