@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -271,17 +272,38 @@ def test_what_a_cleaner_took_is_put_back(
         assert there.find(OTHER) == [(A, TO_A)]
 
 
+def test_entry_that_cannot_be_written_is_a_config_error_and_leaves_nothing(
+    here: Rendezvous, place: Path
+) -> None:
+    """What the file system refuses names the directory; no draft and no descriptor stays (R32)."""
+    (place / "nodes" / A.hex()).mkdir(mode=0o700, parents=True)
+    with pytest.raises(ConfigError, match=r"zmqbus.*Is a directory.*ZMQBUS_RUNTIME_DIR"):
+        here.register(CHANNEL, A, TO_A)
+    assert files(place) == ["channels", "nodes", f"nodes/{A.hex()}"]
+
+
+def test_channel_joined_after_a_cleaner_came_is_found(
+    here: Rendezvous, there: Rendezvous, place: Path
+) -> None:
+    """Whoever opens a channel later does not fail because the directory was taken meanwhile."""
+    here.register(OTHER, A, TO_A)
+    shutil.rmtree(place)
+    here.register(CHANNEL, A, TO_A)
+    here.find(CHANNEL)
+    assert there.find(CHANNEL) == [(A, TO_A)]
+
+
 def test_channel_directory_that_vanishes_meanwhile_is_made_again(
     here: Rendezvous, there: Rendezvous, place: Path
 ) -> None:
     """Registering and leaving at the same time do not get in each other's way."""
-    for number in range(200):
+    for _ in range(200):
         here.register(CHANNEL, A, TO_A)
         there.register(CHANNEL, B, TO_B)
         assert there.find(CHANNEL) == [(A, TO_A)]
         here.unregister(CHANNEL, A)
         there.unregister(CHANNEL, B)
-        assert number < 0 or not (place / "channels" / CHANNEL.hex()).exists()
+        assert not (place / "channels" / CHANNEL.hex()).exists()
 
 
 def test_directory_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

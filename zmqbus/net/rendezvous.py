@@ -95,6 +95,14 @@ class Rendezvous:
             ConfigError: The directory cannot be used.
         """
         self._prepare()
+        try:
+            self._enter(channel, node, endpoints)
+        except OSError as error:
+            remedy = f"make room, or name another one by {DIRECTORY_VARIABLE}"
+            where = str(self._directory)
+            raise ConfigError(DIRECTORY_VARIABLE, where, str(error), remedy) from error
+
+    def _enter(self, channel: ChannelId, node: NodeId, endpoints: tuple[str, ...]) -> None:
         entry = self._entries.get(node)
         if entry is None or entry.endpoints != endpoints:
             new = _Entry(self._nodes / node.hex(), endpoints)
@@ -152,7 +160,6 @@ class Rendezvous:
                 os.utime(entry.path)
                 os.utime(self._marker(channel, node))
             except FileNotFoundError:
-                self._is_ready = False
                 entry.unlock()
                 del self._entries[node]
                 for each in entry.channels:
@@ -178,12 +185,11 @@ class Rendezvous:
         return entry[0] if entry else ()
 
     def _prepare(self) -> None:
-        """Make the directories and sweep them, once."""
+        """Make the directories, which a cleaner may have taken since, and sweep them once."""
+        for directory in (self._directory, self._nodes, self._channels):
+            _own_directory(directory)
         if self._is_ready:
             return
-        _own_directory(self._directory)
-        for directory in (self._nodes, self._channels):
-            directory.mkdir(mode=0o700, exist_ok=True)
         for path in _listed(self._nodes):
             node = _node_id(path.name)
             if node is not None and node not in self._entries:
@@ -207,12 +213,17 @@ class _Entry:
             {"endpoints": endpoints, "pid": os.getpid(), "host": socket.gethostname()}
         )
         self._fd, draft = tempfile.mkstemp(prefix=".", dir=path.parent)
-        os.write(self._fd, text.encode())
-        if fcntl:
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
-        else:  # Windows renames no open file
+        try:
+            os.write(self._fd, text.encode())
+            if fcntl:
+                fcntl.flock(self._fd, fcntl.LOCK_EX)
+            else:  # Windows renames no open file
+                self.unlock()
+            os.replace(draft, path)
+        except OSError:
             self.unlock()
-        os.replace(draft, path)
+            os.unlink(draft)
+            raise
 
     def unlock(self) -> None:
         """Let go of the file."""
