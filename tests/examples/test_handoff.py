@@ -49,3 +49,12 @@ def test_one_by_one_in_the_wrong_order() -> None:
 
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert [conversation(output) for output in outputs] == [CONVERSATION, "", ""]
+
+
+def test_a_role_that_does_not_exist_is_refused() -> None:
+    """A slip of the keyboard is told with what there is; status 2."""
+    command = (*MODULE, "expret")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "expert" in done.stderr.splitlines()[-1]

@@ -13,6 +13,7 @@ it runs without a key; put the services of a real bot in their places and nothin
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import secrets
 import subprocess
@@ -163,8 +164,12 @@ def main() -> None:
     """Run one role, or all three."""
     logger.remove()  # pipecat logs much; what is said here is the conversation
     logger.add(sys.stderr, level="ERROR")
-    if len(sys.argv) > 1:
-        asyncio.run(run(sys.argv[1], channel=sys.argv[-1] if len(sys.argv) > 2 else "handoff"))
+    parser = argparse.ArgumentParser(prog="python -m zmqbus.examples.handoff")
+    parser.add_argument("role", nargs="?", choices=["transport", *SCRIPTS])
+    parser.add_argument("channel", nargs="?", default="handoff")
+    options = parser.parse_args()
+    if options.role:
+        asyncio.run(run(options.role, options.channel))
         return
     channel = f"handoff-{secrets.token_hex(8)}"
     command = (sys.executable, "-m", "zmqbus.examples.handoff")
