@@ -453,3 +453,19 @@ def test_broadcast_on_the_system_plane_goes_to_every_reader_by_its_link() -> Non
     assert [(r, b.bodies) for r, b in s.published()] == [(None, (b"data",))]
     assert [b.bodies for b in s.sent(Batch, ANNE)] == [(b"system",)]
     assert [b.bodies for b in s.sent(Batch, BERT)] == [(b"system",), (b"targeted",)]
+
+
+def test_data_for_one_reader_goes_behind_its_unacknowledged_system_mail() -> None:
+    """A response never overtakes the urgent updates sent before it; others are not held (R13a)."""
+    s = Scripted()
+    s.meet(ANNE, "anne")
+    s.meet(BERT, "bert")
+    s.publish(b"urgent", plane=Plane.SYSTEM, to=(BERT,))
+    s.publish(b"for bert", to=(BERT,))
+    s.publish(b"for anne", to=(ANNE,))
+
+    assert [(b.plane, b.bodies) for b in s.sent(Batch, BERT)] == [
+        (Plane.SYSTEM, (b"urgent",)),
+        (Plane.DATA, (b"for bert",)),
+    ]
+    assert [(r, b.bodies) for r, b in s.published()] == [(ANNE, (b"for anne",))]

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
 from zmqbus.config import MeshConfig
@@ -36,6 +35,7 @@ from zmqbus.core.outbox import (
     Publish,
     SnapshotsArrived,
 )
+from zmqbus.core.outlet import Outlet
 from zmqbus.core.timers import Timers
 from zmqbus.core.traffic import Traffic
 from zmqbus.packets import (
@@ -128,15 +128,23 @@ class Channels:
         dirty, self._dirty = self._dirty, {}
         for channel_id in dirty:
             channel = self.open_ones.get(channel_id)
-            for outlet in channel.outlets if channel else ():
+            if channel is None:
+                continue
+            for outlet in channel.outlets:
                 for reader, batch in outlet.take():
-                    self._hand_out(reader, batch, outlet.readers)
+                    self._hand_out(reader, batch, channel.outlets[Plane.SYSTEM])
 
-    def _hand_out(self, reader: NodeId | None, batch: Batch, readers: Iterable[NodeId]) -> None:
-        if batch.plane is Plane.DATA:
+    def _hand_out(self, reader: NodeId | None, batch: Batch, system: Outlet) -> None:
+        """Send a batch on its plane, but data for one reader behind its unacknowledged system mail.
+
+        Two connections keep no order: on the data plane a response could overtake the urgent
+        updates that were sent before it (R13a).
+        """
+        data = batch.plane is Plane.DATA
+        if data and (reader is None or not system.behind_msgs(reader)):
             self._out.actions.append(Publish(reader, batch))
         else:
-            for node in readers if reader is None else (reader,):
+            for node in system.readers if reader is None else (reader,):
                 self.links.send(node, batch)
 
     def _tell_all(self, packet: Announce) -> None:
@@ -186,7 +194,7 @@ class Channels:
                 self._depart(node, channel, Departure.LEFT, "it closed the channel", now)
                 self._drop(node, channel)
         if grown and node in self.links.peers and self.links.peers[node].confirmed:
-            self.links.tell_members(node)
+            self.links.gossip.tell(node)
 
     def reachable(self, node: NodeId, now: float) -> None:
         """Packets to ``node`` arrive from now on."""
@@ -302,7 +310,7 @@ class Channels:
                 self._welcome(node, channel, now)
         for inlet in member.inlets:
             inlet.told_cursor = -1
-        self.links.hurry(node, now)
+        self.links.liveness.hurry(node, now)
         self._maybe_joined(node, channel)
 
     def _maybe_joined(self, node: NodeId, channel: Channel) -> None:

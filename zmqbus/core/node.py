@@ -154,7 +154,7 @@ class Node:
             case Gone():
                 self._traffic.heard_gone(sender, packet, now)
             case Members():
-                self._links.heard_members(packet, now)
+                self._links.gossip.heard(packet, now)
             case Bye():
                 self._links.heard_bye(sender, packet, now)
             case _:
@@ -201,13 +201,13 @@ class Node:
                     f"it left {self.config.system_hwm_msgs} system messages unacknowledged for "
                     f"{self.config.system_timeout_secs:g} s"
                 )
-                self._links.give_up(node, reason, now)
+                self._links.liveness.give_up(node, reason, now)
         return blockers
 
     def hasten_acks(self, now: float) -> None:
         """Tell every peer now what it is owed, so that it acknowledges at once (R23)."""
         for node in self.peers:
-            self._links.hurry(node, now)
+            self._links.liveness.hurry(node, now)
 
     def leave(self, reason: str) -> None:
         """Say goodbye to all peers and hang up."""
@@ -220,7 +220,7 @@ class Node:
     def advance(self, now: float) -> None:
         """Fire every timer due at or before ``now``."""
         due = self._timers.next_due()
-        self._links.lag_secs = max(0.0, now - due) if due is not None else 0.0
+        self._links.liveness.lag_secs = max(0.0, now - due) if due is not None else 0.0
         while key := self._timers.pop_due(now):
             kind, what = key
             if not (self._links.fire(kind, what, now) or self._channels.fire(kind, what, now)):

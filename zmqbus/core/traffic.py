@@ -104,9 +104,9 @@ class Traffic:
         untold = self._untold_bytes.get(node, 0) + sum(map(len, bodies))
         self._untold_bytes[node] = untold
         if inlet.cursor - inlet.told_cursor >= self._ack_every or untold >= self._ack_every_bytes:
-            self._links.hurry(node, now)
+            self._links.liveness.hurry(node, now)
         else:
-            self._links.hurry(node, now + self._config.ack_delay_secs)
+            self._links.liveness.hurry(node, now + self._config.ack_delay_secs)
 
     def stall(self, channel: Channel, stalled: bool, now: float) -> None:
         """Deliver no more data of ``channel``, or deliver it again, starting with what came since.
@@ -214,7 +214,7 @@ class Traffic:
             inlet.note_head(state.head)
             if inlet.cursor >= state.head:
                 inlet.told_cursor = -1
-                self._links.hurry(node, now)
+                self._links.liveness.hurry(node, now)
             self._deliver(node, state.channel, state.plane, inlet, [], now)
         if state.cursor < 0:
             return None

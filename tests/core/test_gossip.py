@@ -1,0 +1,80 @@
+"""Gossip of members: who is told of whom, and what hearsay may cost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from support.scripted import ANNE, BERT, Scripted, interest
+
+from zmqbus.config import DEFAULT
+from zmqbus.core.outbox import (
+    Dial,
+)
+from zmqbus.packets import (
+    Announce,
+    Member,
+    Members,
+    NodeId,
+    Status,
+)
+
+
+def test_a_thousand_members_in_one_gossip_take_half_of_the_dials() -> None:
+    """Hearsay cannot use up what discovery and hellos need (R25)."""
+    s = Scripted(replace(DEFAULT, max_dials=10))
+    s.meet(ANNE, "anne")
+    rumours = [Member(NodeId(b"%08d" % i), (f"tcp://{i}",)) for i in range(1000)]
+    s.say(Members(tuple(rumours)))
+
+    assert len(s.did(Dial)) == 4
+    assert s.node.counters["dials_over_limit"] == 996
+    s.node.discovered(("tcp://seed",), s.now)
+    s.step()
+    assert s.did(Dial)[-1].endpoint == "tcp://seed"
+
+
+def test_newcomer_that_knows_less_is_told_who_shares_a_channel() -> None:
+    """One seed is enough to meet everybody, on the same channel (R9, F18)."""
+    s = Scripted()
+    s.meet(ANNE, "anne")
+    s.meet(BERT, "bert")
+    other = NodeId(b"peeroff1")
+    s.greet(other, "off", interest("off", name="elsewhere"))
+    s.reader(other, True)
+    s.say(Status(0, True), other)
+    assert s.sent(Members, other) == []
+    new = NodeId(b"peernew1")
+    s.greet(new, "new", interest("new"))
+    s.reader(new, True)
+    s.clear()
+
+    s.say(Status(0, True), new)
+
+    (told,) = s.sent(Members, new)
+    assert {m.node for m in told.members} == {ANNE, BERT}
+
+
+def test_peer_that_opens_a_channel_is_told_who_is_there() -> None:
+    """What was no matter at the first meeting is told when it is (R9)."""
+    s = Scripted()
+    s.meet(ANNE, "anne")
+    s.greet(BERT, "bert", interest("bert", name="elsewhere"))
+    s.clear()
+
+    s.say(Announce((interest("bert"),)), BERT)
+
+    (told,) = s.sent(Members, BERT)
+    assert told.members == (Member(ANNE, ("tcp://anne",)),)
+
+
+def test_gossip_tells_a_random_linked_peer_now_and_then() -> None:
+    """What the first meeting missed heals (R9)."""
+    s = Scripted()
+    s.wait(DEFAULT.gossip_secs)
+    assert s.sent(Members) == []
+    s.meet(ANNE, "anne")
+    s.meet(BERT, "bert")
+
+    s.wait(DEFAULT.gossip_secs)
+
+    assert len(s.sent(Members)) == 1
