@@ -141,3 +141,13 @@ def test_stalled_inlet_holds_everything_and_has_no_hole() -> None:
     assert made.hole == 0
     assert made.resume() == [b"a"]
     assert made.hole == 2
+
+
+def test_what_others_were_sent_behind_a_loss_is_no_loss() -> None:
+    """Numbers beyond the loss that are not for this reader are not counted (R12, R15)."""
+    made = inlet()
+    made.accept(batch(2, b"b", b"c"))
+    made.accept(batch(6, b"f", previous=3))
+
+    assert made.skip(Gone(ROOM, Plane.DATA, 2, owed_msgs=2)) == (1, [b"b", b"c", b"f"])
+    assert (made.cursor, made.taken) == (6, 4)

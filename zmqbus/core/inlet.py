@@ -116,12 +116,12 @@ class Inlet:
         self._early_msgs += len(bodies)
         self._early_bytes += size_bytes
 
-    def _release(self, upto: int = -1) -> list[bytes]:
-        """What may be delivered of what is held, the rest up to ``upto`` being lost."""
+    def _release(self, upto: int | None = None) -> list[bytes]:
+        """What may be delivered of what is held, or all that begins up to ``upto``."""
         ready: list[bytes] = []
         released = 0
         for first, previous, bodies in self._early:
-            if previous > self.cursor and first > upto:
+            if previous > self.cursor if upto is None else first > upto:
                 break
             released += 1
             self._early_msgs -= len(bodies)
