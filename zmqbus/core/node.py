@@ -57,6 +57,7 @@ class Node:
         )
         self._links = self._channels.links
         self._traffic = self._channels.traffic
+        self._attendance = self._channels.attendance
         self._readers: dict[NodeId, None] = {}
 
     def __repr__(self) -> str:
@@ -148,7 +149,7 @@ class Node:
             case Announce():
                 self._channels.heard_announce(sender, packet, now)
             case Welcome():
-                self._channels.heard_welcome(sender, packet, now)
+                self._attendance.heard_welcome(sender, packet, now)
             case Nack():
                 self._traffic.heard_nack(sender, packet)
             case Gone():
@@ -159,7 +160,7 @@ class Node:
                 self._links.heard_bye(sender, packet, now)
             case _:
                 assert isinstance(packet, Refuse), f"nobody handles {type(packet).__name__}"
-                self._channels.heard_refuse(sender, packet)
+                self._attendance.heard_refuse(sender, packet)
 
     # -- in: from the application
 
@@ -223,7 +224,7 @@ class Node:
         self._links.liveness.lag_secs = max(0.0, now - due) if due is not None else 0.0
         while key := self._timers.pop_due(now):
             kind, what = key
-            if not (self._links.fire(kind, what, now) or self._channels.fire(kind, what, now)):
+            if not (self._links.fire(kind, what, now) or self._attendance.fire(kind, what, now)):
                 self._traffic.fire(kind, what, now)  # type: ignore[arg-type]
 
     def deadline(self) -> float | None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from zmqbus.config import MeshConfig
-from zmqbus.core.channel import Channel, Membership
+from zmqbus.core.channel import Channel
 from zmqbus.core.inlet import Inlet
 from zmqbus.core.links import Links
 from zmqbus.core.outbox import (
@@ -203,12 +203,12 @@ class Traffic:
                 if head >= 0 or cursor >= 0:
                     yield StreamState(channel_id, outlet.plane, head, cursor)
 
-    def heard_state(self, node: NodeId, state: StreamState, now: float) -> Membership | None:
-        """A peer says where it stands; returns its membership if it acknowledged our stream."""
+    def heard_state(self, node: NodeId, state: StreamState, now: float) -> bool:
+        """A peer says where it stands; returns whether it acknowledged our stream."""
         channel = self._channels.get(state.channel)
         member = channel.members.get(node) if channel else None
         if channel is None or member is None:
-            return None
+            return False
         inlet = member.inlets[state.plane] if member.inlets else None
         if inlet and state.head >= 0:
             inlet.note_head(state.head)
@@ -217,11 +217,11 @@ class Traffic:
                 self._links.liveness.hurry(node, now)
             self._deliver(node, state.channel, state.plane, inlet, [], now)
         if state.cursor < 0:
-            return None
+            return False
         if not channel.outlets[state.plane].acknowledge(node, state.cursor):
             self._counters["ack_refused"] += 1
-            return None
-        return member
+            return False
+        return True
 
     def _inlet(self, node: NodeId, channel_id: ChannelId, plane: Plane) -> Inlet | None:
         channel = self._channels.get(channel_id)
