@@ -10,6 +10,7 @@ import pytest
 
 from zmqbus.config import _ORDER, DEFAULT, ROAMING, MeshConfig
 from zmqbus.errors import ConfigError
+from zmqbus.wire import MAX_BODIES
 
 NAMES = [f.name for f in fields(MeshConfig)]
 
@@ -40,6 +41,13 @@ def test_setting_beyond_the_one_that_bounds_it_is_refused(low: str, high: str) -
         replace(DEFAULT, **others, **{low: 2 * bound})
     equal = replace(DEFAULT, **others, **{low: bound})
     assert getattr(equal, low) == getattr(equal, high)
+
+
+def test_batch_of_more_messages_than_a_packet_can_count_is_refused() -> None:
+    """The limit is the wire's own, and is named; exactly so many are allowed (R25)."""
+    assert replace(DEFAULT, batch_msgs=MAX_BODIES).batch_msgs == MAX_BODIES
+    with pytest.raises(ConfigError, match=f"^batch_msgs={MAX_BODIES + 1}: above {MAX_BODIES:,}"):
+        replace(DEFAULT, batch_msgs=MAX_BODIES + 1)
 
 
 @pytest.mark.parametrize("config", [DEFAULT, ROAMING])

@@ -55,7 +55,8 @@ class MeshConfig:
         early_bytes: The same in bytes. At least ``window_bytes``.
         inbox_msgs: How many undelivered messages a bus holds for its slowest subscriber before it
             takes no more data of the channel, so that pressure reaches the senders.
-        batch_msgs: How many messages of one loop turn travel as one packet, at most.
+        batch_msgs: How many messages of one loop turn travel as one packet, at most; itself at most
+            16,383, which is all that a packet can count.
         batch_bytes: How large such a packet may grow before it is sent.
         max_message_bytes: The largest message, encoded. Every runner needs the same.
         max_packet_bytes: The largest packet taken from a stranger or peer; a larger one costs it
@@ -107,6 +108,9 @@ class MeshConfig:
                 raise ConfigError(f.name, value, "not a number", "give a number")
             if not 0 < value < float("inf"):
                 raise ConfigError(f.name, value, "not above zero", "give a positive number")
+        if self.batch_msgs > _MAX_BATCH_MSGS:
+            reason = f"above {_MAX_BATCH_MSGS:,}, the most messages a packet can count"
+            raise ConfigError("batch_msgs", self.batch_msgs, reason, "lower it")
         for low, high in _ORDER:
             if getattr(self, low) > getattr(self, high):
                 raise ConfigError(
@@ -116,6 +120,9 @@ class MeshConfig:
                     f"lower {low} or raise {high}",
                 )
 
+
+_MAX_BATCH_MSGS = 2**14 - 1
+"""`zmqbus.wire.MAX_BODIES`, which knows of no settings."""
 
 #: Pairs of settings of which the first must not exceed the second.
 _ORDER = (
