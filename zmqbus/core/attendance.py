@@ -70,10 +70,12 @@ class Attendance:
             self._refuse(node, channel, Refusal.CHANNEL_ID, text)
             return
         member = channel.members.get(node)
+        present = self._links.peers[node].confirmed or (member is not None and member.present)
         if member is None:
             member = channel.members[node] = Membership(interest)
-        member.interest = interest
-        member.present = member.present or self._links.peers[node].confirmed
+        elif (member.interest, member.present) == (interest, present):
+            return  # said again
+        member.interest, member.present = interest, present
         self._settle(channel, now)
         if not member.admitted:
             key = ("conflict", (channel.interest.channel, node))
@@ -101,7 +103,6 @@ class Attendance:
         self._links.send(node, Welcome(channel.interest.channel, system, data, snapshots))
         key = ("welcome", (channel.interest.channel, node))
         self._timers.set(key, now + self._config.hello_retry_secs)
-        self._reroute(channel)
 
     def remind(self, node: NodeId, channel: Channel, now: float) -> None:
         """Say welcome again to a member that has not confirmed it."""
