@@ -24,7 +24,7 @@ from support.buses import (
 from support.journal import TIMEOUT_SECS
 
 from zmqbus import MeshConfig, MeshNode, ZmqBus
-from zmqbus.errors import BusStateError
+from zmqbus.errors import BusStateError, ConfigError
 from zmqbus.packets import NOBODY, Interest, NodeId, Plane, Status, channel_id
 from zmqbus.wire import encode_system
 
@@ -309,6 +309,32 @@ async def test_peer_whose_loop_is_blocked_is_busy_and_not_lost() -> None:
 async def _send_urgent(bus: ZmqBus, count: int) -> None:
     for number in range(count):
         await bus.send(urgent(number))
+
+
+# -- who can dial back
+
+
+@pytest.mark.parametrize("bind", [None, "tcp://[::1]:*", "ipc:///tmp/zmqbus-test"])
+def test_seed_on_another_host_needs_a_bind_that_it_can_reach(bind: str | None) -> None:
+    """A node only this host reaches cannot be answered by another host: said at once (R31)."""
+    with pytest.raises(ConfigError, match=r"only this host can reach it.*192\.0\.2\.1.*bind an"):
+        MeshNode(bind=bind, peers=["tcp://192.0.2.1:7400"])
+
+
+@pytest.mark.parametrize(
+    ("bind", "advertise", "seed"),
+    [
+        (None, None, "tcp://127.0.0.1:7400"),
+        (None, None, "tcp://name.example:7400"),
+        (None, "192.0.2.7:7400", "tcp://192.0.2.1:7400"),
+        ("tcp://0.0.0.0:*", None, "tcp://192.0.2.1:7400"),
+    ],
+)
+def test_seed_that_may_be_answered_is_taken(
+    bind: str | None, advertise: str | None, seed: str
+) -> None:
+    """Loopback to loopback, a name that may be anything, a forwarded address, a public bind."""
+    assert MeshNode(bind=bind, advertise=advertise, peers=[seed], insecure=True)
 
 
 # -- limits of what a node can say of itself

@@ -51,7 +51,7 @@ class InsecureBindError(ConfigError):
             "bind",
             endpoint,
             "without a mesh key anybody who reaches this address could send and read",
-            "give `key=` (see `zmqbus key new`) or accept the risk with `insecure=True`",
+            "bind loopback or ipc, or accept the risk with `insecure=True`",
         )
         self.args = (endpoint,)
 

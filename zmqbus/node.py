@@ -34,7 +34,7 @@ from zmqbus.core.outbox import (
     Send,
 )
 from zmqbus.core.peers import Whereabouts
-from zmqbus.errors import BusStateError, WireError
+from zmqbus.errors import BusStateError, ConfigError, WireError
 from zmqbus.net.discovery import Discovery
 from zmqbus.net.probe import probe
 from zmqbus.net.transport import Transport
@@ -107,6 +107,18 @@ class MeshNode:
         self._bell = Bell()
         self._tasks: set[asyncio.Task[None]] = set()
         self._renew()
+        self._check_reachable()
+
+    def _check_reachable(self) -> None:
+        """Whoever is dialled dials back: it must be able to (R2, R31)."""
+        seed = self._discovery.remote_seed
+        if seed and not self._advertise and self._transport.is_local:
+            raise ConfigError(
+                "bind",
+                self._bind,
+                f"only this host can reach it, and peers={seed!r} is on another",
+                "bind an address of this machine that the others can reach",
+            )
 
     def _renew(self) -> None:
         """Begin a new incarnation (R1)."""

@@ -64,6 +64,12 @@ class Discovery:
         """``seeds_unresolved``, ``failed_looks``, and those of `Rendezvous`."""
         return self._counters + (self._rendezvous.counters if self._rendezvous else Counter())
 
+    @property
+    def remote_seed(self) -> str | None:
+        """A seed that is an address of another host, if there is one; names may be anything."""
+        remote = (s for s in self._seeds if s.address is not None and not s.is_local)
+        return next(map(str, remote), None)
+
     # -- life
 
     def start(self) -> None:

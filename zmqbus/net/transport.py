@@ -85,6 +85,11 @@ class Transport:
         where = self.endpoints[0] if self._is_open and self.endpoints else "closed"
         return f"<Transport {where} [{len(self._dials)} dials, {len(self._attached)} attached]>"
 
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self._bind.is_local
+
     async def open(self) -> None:
         """Create the sockets and bind. Afterwards ``endpoints`` and ``data_endpoints`` are known.
 
