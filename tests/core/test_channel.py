@@ -67,6 +67,17 @@ def test_name_of_two_hosts_goes_to_the_oldest_and_is_reported_once() -> None:
     assert node.admitted
 
 
+def test_name_that_is_here_and_on_peers_stays_here_and_is_reported() -> None:
+    """What is sent here goes to this node, however young; each new sharer is told (R6, F10)."""
+    made = channel(interest("mine", "x", age=9), anne=interest("anne", "y", age=1))
+    made.members[ANNE].interest = interest("anne", "x", age=1)
+
+    assert made.rebuild_routes() == [("x", ME, ANNE)]
+    assert made.rebuild_routes() == []
+    assert made.audience("x") == ()
+    assert made.hosts["x"] == (ANNE,)
+
+
 def test_oldest_runner_holds_the_name() -> None:
     """Age decides, then the node's id; a mere observer competes with nobody (R6)."""
     made = channel(anne=interest("same", age=2), bert=interest("same", age=1))
@@ -97,6 +108,7 @@ def test_peer_is_called_by_its_runners_name() -> None:
     made = channel(anne=interest("anne"), bert=interest(""))
 
     assert made.name_of(ANNE) == "anne"
+    assert made.name_of(ME) == "mine"
     assert made.name_of(BERT) == BERT.hex()[:8]
     assert made.name_of(NodeId(b"stranger")) == b"stranger".hex()[:8]
 

@@ -82,7 +82,7 @@ class Attendance:
             if not self._timers.is_set(key):
                 self._timers.set(key, now + 2 * self._config.grace_secs)
         else:
-            self._reroute(channel)
+            self.reroute(channel)
 
     def _settle(self, channel: Channel, now: float) -> None:
         """Apply who may be here to who is here."""
@@ -159,7 +159,7 @@ class Attendance:
             outlet.set_live(node, False)
         self._timers.cancel(("welcome", (channel.interest.channel, node)))
         self._settle(channel, now)
-        self._reroute(channel)
+        self.reroute(channel)
 
     def _say_gone(self, node: NodeId, channel: Channel, how: Departure, reason: str) -> None:
         member = channel.members[node]
@@ -175,7 +175,7 @@ class Attendance:
         for outlet in channel.outlets:
             outlet.drop_reader(node)
         self.forget(node, channel.interest.channel)
-        self._reroute(channel)
+        self.reroute(channel)
 
     def forget(self, node: NodeId, channel: ChannelId) -> None:
         """Expect nothing more of a peer on a channel."""
@@ -189,7 +189,8 @@ class Attendance:
             self._disown(node, channel)
             del channel.members[node]
 
-    def _reroute(self, channel: Channel) -> None:
+    def reroute(self, channel: Channel) -> None:
+        """Apply who hosts whom now, here or elsewhere."""
         for name, holder, other in channel.rebuild_routes():
             self._out.events.append(NameShared(channel.interest.channel, name, holder, other))
 

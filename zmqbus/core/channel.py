@@ -47,6 +47,7 @@ class Channel:
         self.snapshots: dict[str, bytes] = {}
         self.hosts: dict[str, tuple[NodeId, ...]] = {}
         self.observers: tuple[NodeId, ...] = ()
+        self._sharers: dict[str, int] = {}
         self.admitted = True
         self.stalled = False
         self._me = me
@@ -61,9 +62,12 @@ class Channel:
         return interest.started_at_ns, node
 
     def name_of(self, node: NodeId) -> str:
-        """What people call a peer: its runner's name, or the start of its id."""
-        member = self.members.get(node)
-        return (member.interest.runner if member else "") or node.hex()[:8]
+        """What people call a node: its runner's name, or the start of its id."""
+        if node == self._me:
+            runner = self.interest.runner
+        else:
+            runner = self.members[node].interest.runner if node in self.members else ""
+        return runner or node.hex()[:8]
 
     def audience(self, target: str | None) -> tuple[NodeId, ...] | None:
         """Who has to receive a message for ``target``; None for all, empty for nobody elsewhere.
@@ -99,19 +103,26 @@ class Channel:
         return None
 
     def rebuild_routes(self) -> list[tuple[str, NodeId, NodeId]]:
-        """Recompute who hosts whom; returns names that came to be shared: (name, holder, other)."""
+        """Recompute who hosts whom; returns names that came to be shared: (name, holder, other).
+
+        The holder is who gets what is sent here: this node itself, or else the oldest runner.
+        """
         hosts: dict[str, list[NodeId]] = {}
         readers = self.outlets[Plane.DATA].readers
         nodes = [n for n, m in self.members.items() if m.admitted and n in readers]
         for node in sorted(nodes, key=self.age):
             for name in self.members[node].interest.subscribers:
                 hosts.setdefault(name, []).append(node)
-        before, self.hosts = self.hosts, {name: tuple(nodes) for name, nodes in hosts.items()}
+        self.hosts = {name: tuple(nodes) for name, nodes in hosts.items()}
         self.observers = tuple(n for n in nodes if self.members[n].interest.observe_all)
+        for name in self.interest.subscribers:
+            if name in hosts:
+                hosts[name].insert(0, self._me)
+        before, self._sharers = self._sharers, {n: len(on) for n, on in hosts.items()}
         return [
-            (name, now[0], now[-1])
-            for name, now in self.hosts.items()
-            if len(now) > 1 and len(before.get(name, ())) < len(now)
+            (name, on[0], on[-1])
+            for name, on in hosts.items()
+            if len(on) > max(1, before.get(name, 0))
         ]
 
     def settle_names(self) -> list[NodeId]:

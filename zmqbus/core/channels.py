@@ -86,6 +86,7 @@ class Channels:
         channel = self.open_ones[interest.channel]
         if interest != channel.interest:
             channel.interest = interest
+            self.attendance.reroute(channel)
             self._changed[interest.channel] = None
 
     def close(self, channel: ChannelId) -> None:

@@ -167,7 +167,7 @@ class MessagesLost:
 
 @dataclass(frozen=True, slots=True)
 class NameShared:
-    """A subscriber's name is announced by two runners; ``holder`` is the one that gets the mail."""
+    """A subscriber's name is on two runners; ``holder`` is the one that gets what is sent here."""
 
     channel: ChannelId
     name: str
