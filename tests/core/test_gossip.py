@@ -78,3 +78,22 @@ def test_gossip_tells_a_random_linked_peer_now_and_then() -> None:
     s.wait(DEFAULT.gossip_secs)
 
     assert len(s.sent(Members)) == 1
+
+
+def test_loopback_addresses_are_not_told_to_another_host() -> None:
+    """There they would mean that host itself; what can be reached from it is told (R31)."""
+    s = Scripted()
+    s.meet(ANNE, "anne")
+    s.meet(BERT, "bert")
+    anne, bert = s.node.peers[ANNE], s.node.peers[BERT]
+    here = ("tcp://127.0.0.1:1", "ipc:///run/x", "tcp://[::1]:1")
+    anne.hello = replace(anne.hello, endpoints=(*here, "tcp://192.0.2.1:1"))
+
+    s.say(Announce((interest("bert", name="new"),)), BERT)
+    bert.hello = replace(bert.hello, host="elsewhere")
+    s.say(Announce((interest("bert", name="newer"),)), BERT)
+    anne.hello = replace(anne.hello, endpoints=here)
+    s.say(Announce((interest("bert", name="newest"),)), BERT)
+
+    told = [m.members[0].endpoints for m in s.sent(Members, BERT)]
+    assert told == [(*here, "tcp://192.0.2.1:1"), ("tcp://192.0.2.1:1",)]

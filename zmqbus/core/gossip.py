@@ -12,10 +12,12 @@ import random
 from zmqbus.config import MeshConfig
 from zmqbus.core.contacts import Contacts
 from zmqbus.core.overlay import Overlay
+from zmqbus.core.peers import Peer
 from zmqbus.core.timers import Timers
 from zmqbus.packets import Member, Members, NodeId
 
 _MEMBERS_PER_PACKET = 512
+_THIS_HOST = ("ipc:", "tcp://127.", "tcp://[::1]", "tcp://localhost:")
 
 
 class Gossip:
@@ -37,10 +39,12 @@ class Gossip:
 
     def tell(self, node: NodeId) -> None:
         """Tell ``node`` of every linked peer that shares a channel with it (R9)."""
+        told = self._contacts.peers[node]
         members = [
-            Member(p.node, p.hello.endpoints)
+            Member(p.node, endpoints)
             for p in self._contacts.peers.values()
             if p.linked and p.node != node and self._overlay.share_channel(p.node, node)
+            if (endpoints := _reachable(p, told))
         ]
         for i in range(0, len(members), _MEMBERS_PER_PACKET):
             self._contacts.send(node, Members(tuple(members[i : i + _MEMBERS_PER_PACKET])))
@@ -60,3 +64,11 @@ class Gossip:
     def rest(self, now: float) -> None:
         """Say nothing before ``gossip_secs`` have passed."""
         self._timers.set(("gossip", None), now + self._config.gossip_secs)
+
+
+def _reachable(peer: Peer, told: Peer) -> tuple[str, ...]:
+    """Addresses of a peer that mean the same where ``told`` is (R31)."""
+    endpoints = peer.hello.endpoints
+    if peer.hello.host == told.hello.host:
+        return endpoints
+    return tuple(e for e in endpoints if not e.startswith(_THIS_HOST))
