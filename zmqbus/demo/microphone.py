@@ -7,15 +7,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pipecat.bus import BusBridgeProcessor, BusJobRequestMessage, WorkerBus
+from pipecat.bus import BusBridgeProcessor, BusJobRequestMessage
 from pipecat.frames.frames import Frame, InputAudioRawFrame
 from pipecat.pipeline.job_decorator import job
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineWorker
 from pipecat.processors.frame_processor import FrameDirection
 
+from zmqbus.bus import ZmqBus
 from zmqbus.demo.recording import FRAME_SECS, SAMPLE_RATE, Recording, load_recording
-from zmqbus.demo.runners import MICROPHONE, make_bus, make_runner
+from zmqbus.demo.runners import LISTENER, MICROPHONE, make_bus, make_runner
 
 # How far `--fast` may run ahead of the bus: enough to keep it busy, too little to fill memory.
 _AHEAD_FRAMES = 64
@@ -51,7 +52,7 @@ class CountingBridge(BusBridgeProcessor):
 
 
 class Microphone(PipelineWorker):
-    """Plays its recording once, when the job `play` asks for it.
+    """Plays its recording once, when the job `play` asks for it and the listener can hear it.
 
     Args:
         recording: What to play.
@@ -59,7 +60,8 @@ class Microphone(PipelineWorker):
         bus: The bus that the pipeline is bridged to.
     """
 
-    def __init__(self, recording: Recording, fast: bool, bus: WorkerBus) -> None:
+    def __init__(self, recording: Recording, fast: bool, bus: ZmqBus) -> None:
+        self._mesh_bus = bus
         self._recording = recording
         self._fast = fast
         self._bridge = CountingBridge(bus=bus, worker_name=MICROPHONE)
@@ -68,6 +70,7 @@ class Microphone(PipelineWorker):
     @job(name="play")  # type: ignore[untyped-decorator]
     async def play(self, message: BusJobRequestMessage) -> None:
         """Play, and answer how many frames were sent."""
+        await self._mesh_bus.wait_for_worker(LISTENER)  # the desk knows it already; we may not yet
         loop = asyncio.get_running_loop()
         began = loop.time()
         for number, pcm in enumerate(self._recording.frames()):
