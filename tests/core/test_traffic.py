@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from support.scripted import ANNE, BERT, ROOM, Scripted, batch
+from support.scripted import ANNE, BERT, ROOM, Scripted, batch, interest
 
 from zmqbus.config import DEFAULT
 from zmqbus.core.outbox import Delivered, GapOpened, GapRepaired, MessagesLost
@@ -353,7 +353,7 @@ def test_state_of_an_unknown_stream_is_ignored(s: Scripted) -> None:
     s.greet(other, "new")
     s.state(other, Plane.DATA, head=5, cursor=5)
     third = NodeId(b"peernew2")
-    s.greet(third, "third", replace(s.channel.interest, runner="third"))
+    s.greet(third, "third", interest("third"))
     s.state(third, Plane.DATA, head=5)
 
     assert s.events == []
