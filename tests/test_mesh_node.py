@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 import zmq
+from loguru import logger
 from support.buses import (
     Inbox,
     Mesh,
@@ -24,6 +25,7 @@ from support.buses import (
 from support.journal import TIMEOUT_SECS
 
 from zmqbus import MeshConfig, MeshNode, ZmqBus
+from zmqbus.core.outbox import DialFailed
 from zmqbus.errors import BusStateError, ConfigError
 from zmqbus.packets import NOBODY, Interest, NodeId, Plane, Status, channel_id
 from zmqbus.wire import encode_system
@@ -357,3 +359,22 @@ async def test_more_than_a_packet_can_say_is_logged_and_does_not_end_the_node(me
     assert node.counters["unsendable"] == 1
     assert "cannot tell a peer all of this node" in warnings[0]
     assert channel.outlets[Plane.DATA].readers
+
+
+async def test_seed_that_nobody_answers_at_is_warned_about_once(mesh: Mesh) -> None:
+    """A port that takes connections and says nothing is named, with what to check (Z26)."""
+    warned = asyncio.Event()
+    with socket.create_server(("127.0.0.1", 0)) as mute, warnings_logged() as warnings:
+        seed = f"tcp://127.0.0.1:{mute.getsockname()[1]}"
+        sink = logger.add(lambda m: warned.set(), filter=lambda record: seed in record["message"])
+        node = MeshNode(peers=[seed], discovery=(), config=MeshConfig(dial_timeout_secs=0.05))
+        await mesh.make(node=node)
+        async with asyncio.timeout(TIMEOUT_SECS):
+            await warned.wait()
+        logger.remove(sink)
+        node._report(DialFailed(seed))
+
+    assert node.counters["dials_unanswered"] >= 1
+    (warning,) = [text for text in warnings if seed in text]
+    assert "nobody has answered" in warning
+    assert "`bus.endpoint`" in warning

@@ -26,6 +26,7 @@ from zmqbus.core.outbox import (
     Delivered,
     Detach,
     Dial,
+    DialFailed,
     Event,
     Hangup,
     PeerRefused,
@@ -104,6 +105,7 @@ class MeshNode:
         self._timer: asyncio.TimerHandle | None = None
         self._flush_handle: asyncio.Handle | None = None
         self._unsent_msgs = self._unsent_bytes = 0
+        self._unanswered: set[str] = set()
         self._bell = Bell()
         self._tasks: set[asyncio.Task[None]] = set()
         self._renew()
@@ -398,6 +400,9 @@ class MeshNode:
             self._transport.send(dial, frame)
 
     def _report(self, event: Event) -> None:
+        if isinstance(event, DialFailed):
+            self._note_unanswered(event.endpoint)
+            return
         if isinstance(event, PeerRefused) and event.channel is None:
             logger.warning(f"{self}: {event.text}")
             for port in self._ports.values():
@@ -410,6 +415,16 @@ class MeshNode:
             channel_port.deliver(event)
         else:
             channel_port.report(event)
+
+    def _note_unanswered(self, endpoint: str) -> None:
+        if endpoint not in self._unanswered:
+            self._unanswered.add(endpoint)
+            waited_secs = self.config.dial_timeout_secs
+            logger.warning(
+                f"{self}: nobody has answered at {endpoint} for {waited_secs:g} s; "
+                f"check that a runner listens there (its `bus.endpoint`), that nothing but zmqbus "
+                f"does, and that no firewall is between; trying on"
+            )
 
     def _arm(self) -> None:
         deadline = self.core.deadline()

@@ -8,6 +8,7 @@ from zmqbus.config import DEFAULT
 from zmqbus.core.outbox import (
     Detach,
     Dial,
+    DialFailed,
     Hangup,
     PeerGone,
     PeerRefused,
@@ -29,10 +30,22 @@ def test_silent_address_is_hung_up() -> None:
     s.wait(DEFAULT.dial_timeout_secs + 0.1)
 
     assert s.did(Hangup) == [Hangup(1)]
+    assert s.seen(DialFailed) == [DialFailed("tcp://anne")]
+    assert s.node.counters["dials_unanswered"] == 1
     s.node.link_up(1, s.now)
     s.node.link_down(1, s.now)
     s.node.refused(1, s.now)
     assert s.node.take_actions() == []
+
+
+def test_silent_address_that_was_hearsay_is_hung_up_without_a_word() -> None:
+    """Who gossip or the directory of this host named may be gone by now (R9)."""
+    s = Scripted()
+    s.node.discovered(("tcp://anne",), s.now, ANNE)
+    s.wait(DEFAULT.dial_timeout_secs + 0.1)
+
+    assert s.did(Hangup) == [Hangup(1)]
+    assert s.events == []
 
 
 def test_connection_of_an_unproven_dial_may_break() -> None:

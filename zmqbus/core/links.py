@@ -21,7 +21,7 @@ from zmqbus.core.contacts import Contacts
 from zmqbus.core.gossip import Gossip
 from zmqbus.core.handshake import Handshake
 from zmqbus.core.liveness import Liveness
-from zmqbus.core.outbox import Departure, Outbox, PeerRefused, Probe
+from zmqbus.core.outbox import Departure, DialFailed, Outbox, PeerRefused, Probe
 from zmqbus.core.overlay import Overlay
 from zmqbus.core.peers import Whereabouts
 from zmqbus.core.timers import Timers
@@ -62,6 +62,7 @@ class Links:
         self._config = config
         self._timers = timers
         self._out = out
+        self._counters = counters
 
     def start(self, where: Whereabouts, now: float) -> None:
         """Say where this node listens. Nothing is dialled before."""
@@ -128,6 +129,14 @@ class Links:
             self.liveness.refresh(peer, now)
             self.liveness.hurry(node, now)
 
+    def _time_out(self, dial: int) -> None:
+        """Nobody has proven himself on ``dial``. Hearsay may be wrong; a seed should not be."""
+        state = self._dials[dial]
+        if state.node is None:
+            self._counters["dials_unanswered"] += 1
+            self._out.events.append(DialFailed(state.endpoint))
+        self._dials.hang_up(dial)
+
     # -- what peers say
 
     def heard_status(self, node: NodeId, status: Status, now: float) -> None:
@@ -155,7 +164,7 @@ class Links:
             case "status":
                 self.liveness.say_status(self.peers[what], now)
             case "dial":
-                self._dials.hang_up(what)
+                self._time_out(what)
             case "hello":
                 self._contacts.say_hello(what, now)
             case "grace":

@@ -116,6 +116,13 @@ class PeerRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class DialFailed:
+    """Nobody has proven himself in time at an address of which only the address was known."""
+
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotsArrived:
     """The registry messages of a newcomer, to be delivered before anything else of it (R8)."""
 
@@ -180,6 +187,7 @@ Event = (
     | PeerGone
     | PeerBusy
     | PeerRefused
+    | DialFailed
     | SnapshotsArrived
     | Delivered
     | GapOpened
