@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
@@ -184,3 +186,13 @@ def test_interface_is_found_by_name() -> None:
     """The name of an interface stands for its address; any other name does not."""
     assert interface_host("lo") == "127.0.0.1"
     assert interface_host("no such interface") is None
+
+
+@pytest.mark.parametrize("parse", [parse_seed, parse_bind, parse_advertise])
+@pytest.mark.parametrize("value", [7400, b"tcp://127.0.0.1:7400", ["tcp://127.0.0.1:7400"]])
+def test_address_that_is_no_text_is_refused_with_its_type(
+    parse: Callable[[Any], object], value: object
+) -> None:
+    """A number, bytes or a list in the place of an address is a ConfigError like any other."""
+    with pytest.raises(ConfigError, match=f"a {type(value).__name__}, not a str; write "):
+        parse(value)

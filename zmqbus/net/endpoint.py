@@ -152,6 +152,7 @@ def parse_advertise(text: str, setting: str = "advertise") -> tuple[Advertised, 
         ConfigError: It does not parse, or nobody could dial it.
     """
     form = "write host, host:port or host:port+data_port"
+    _require_text(text, setting, form)
     parsed: list[Advertised] = []
     for item in text.split(","):
         item = item.strip().removeprefix("tcp://")
@@ -202,6 +203,7 @@ def _interface_addresses(name: str | None = None) -> Iterator[Address]:
 def _parse(text: str, setting: str, remedy: str, whole: str | None = None) -> Endpoint:
     """Parse either form. ``whole`` is what the user wrote, if ``text`` is only a part of it."""
     given = text if whole is None else whole
+    _require_text(text, setting, remedy)
     scheme, separator, rest = text.partition("://")
     if not separator or scheme not in ("tcp", "ipc"):
         raise ConfigError(setting, given, "starts with neither tcp:// nor ipc://", remedy)
@@ -217,6 +219,11 @@ def _parse(text: str, setting: str, remedy: str, whole: str | None = None) -> En
         )
     number = 0 if port == "*" else _parse_port(port, setting, given, remedy, lowest=0)
     return Endpoint(host=_parse_host(host, setting, given, remedy), port=number)
+
+
+def _require_text(text: object, setting: str, remedy: str) -> None:
+    if not isinstance(text, str):
+        raise ConfigError(setting, text, f"a {type(text).__name__}, not a str", remedy)
 
 
 def _parse_host(host: str, setting: str, text: str, remedy: str) -> str:
