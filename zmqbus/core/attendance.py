@@ -148,6 +148,7 @@ class Attendance:
             member.joined = True
             event = PeerJoined(channel.interest.channel, node, member.interest)
             self._out.events.append(event)
+            self._traffic.catch_up(node, channel)
 
     def depart(
         self, node: NodeId, channel: Channel, how: Departure, reason: str, now: float

@@ -182,6 +182,13 @@ class Traffic:
             else:
                 self._links.send(node, batch)
 
+    def catch_up(self, node: NodeId, channel: Channel) -> None:
+        """Send a peer that has just joined what was published before its subscription was seen."""
+        outlet = channel.outlets[Plane.DATA]
+        acked, owed = outlet.readers[node].acked, outlet.last_owed(node)
+        if acked < owed:
+            self.heard_nack(node, Nack(channel.interest.channel, Plane.DATA, acked, owed))
+
     # -- acknowledgement
 
     def take_states(self, node: NodeId) -> tuple[StreamState, ...]:
