@@ -455,17 +455,34 @@ def test_broadcast_on_the_system_plane_goes_to_every_reader_by_its_link() -> Non
     assert [b.bodies for b in s.sent(Batch, BERT)] == [(b"system",), (b"targeted",)]
 
 
-def test_data_for_one_reader_goes_behind_its_unacknowledged_system_mail() -> None:
-    """A response never overtakes the urgent updates sent before it; others are not held (R13a)."""
+def test_data_goes_behind_unacknowledged_system_mail() -> None:
+    """Data never overtakes a system message sent before it; others are not held up (R13a)."""
     s = Scripted()
     s.meet(ANNE, "anne")
     s.meet(BERT, "bert")
     s.publish(b"urgent", plane=Plane.SYSTEM, to=(BERT,))
     s.publish(b"for bert", to=(BERT,))
     s.publish(b"for anne", to=(ANNE,))
+    s.publish(b"for all")
 
     assert [(b.plane, b.bodies) for b in s.sent(Batch, BERT)] == [
         (Plane.SYSTEM, (b"urgent",)),
         (Plane.DATA, (b"for bert",)),
+        (Plane.DATA, (b"for all",)),
     ]
-    assert [(r, b.bodies) for r, b in s.published()] == [(ANNE, (b"for anne",))]
+    assert [(r, b.bodies) for r, b in s.published()] == [
+        (ANNE, (b"for anne",)),
+        (ANNE, (b"for all",)),
+    ]
+
+
+def test_data_of_a_reader_far_behind_stays_off_the_system_plane() -> None:
+    """System messages never queue behind much data, whatever the order costs (R13a)."""
+    s = Scripted(replace(DEFAULT, system_hwm_msgs=2))
+    s.meet(ANNE, "anne")
+    s.publish(b"urgent", plane=Plane.SYSTEM)
+    for body in (b"1", b"2", b"3"):
+        s.publish(body)
+
+    assert [b.bodies for b in s.sent(Batch, ANNE)] == [(b"urgent",), (b"1",), (b"2",)]
+    assert [(r, b.bodies) for r, b in s.published()] == [(None, (b"3",))]

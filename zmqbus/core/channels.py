@@ -25,7 +25,6 @@ from zmqbus.core.outbox import (
     PeerBusy,
     Publish,
 )
-from zmqbus.core.outlet import Outlet
 from zmqbus.core.timers import Timers
 from zmqbus.core.traffic import Traffic
 from zmqbus.packets import (
@@ -122,20 +121,30 @@ class Channels:
                 continue
             for outlet in channel.outlets:
                 for reader, batch in outlet.take():
-                    self._hand_out(reader, batch, channel.outlets[Plane.SYSTEM])
+                    self._hand_out(reader, batch, channel)
 
-    def _hand_out(self, reader: NodeId | None, batch: Batch, system: Outlet) -> None:
-        """Send a batch on its plane, but data for one reader behind its unacknowledged system mail.
+    def _hand_out(self, reader: NodeId | None, batch: Batch, channel: Channel) -> None:
+        """Send a batch on its plane, but data behind system mail that is not acknowledged yet.
 
         Two connections keep no order: on the data plane a response could overtake the urgent
-        updates that were sent before it (R13a).
+        updates that were sent before it (R13a). A reader that is far behind gets its data on the
+        data plane all the same, so that system messages never queue behind much of it.
         """
-        data = batch.plane is Plane.DATA
-        if data and (reader is None or not system.behind_msgs(reader)):
-            self._out.actions.append(Publish(reader, batch))
-        else:
-            for node in system.readers if reader is None else (reader,):
+        behind: list[NodeId] = []
+        if batch.plane is Plane.DATA:
+            behind = [
+                node
+                for node in channel.outlets[Plane.SYSTEM].unacknowledged()
+                if channel.outlets[Plane.DATA].behind_msgs(node) <= self._config.system_hwm_msgs
+            ]
+            if not behind if reader is None else reader not in behind:
+                self._out.actions.append(Publish(reader, batch))
+                return
+        for node in channel.outlets[Plane.SYSTEM].readers if reader is None else (reader,):
+            if batch.plane is Plane.SYSTEM or node in behind:
                 self.links.send(node, batch)
+            else:
+                self._out.actions.append(Publish(node, batch))
 
     def _tell_all(self, packet: Announce) -> None:
         for node in self.links.peers:

@@ -280,6 +280,12 @@ class Outlet:
         last = self._last_targeted.get(node, self._last_broadcast)
         return max(last, reader.acked)
 
+    def unacknowledged(self) -> list[NodeId]:
+        """Live readers that are owed something, sent or not."""
+        if not self._entries:
+            return []
+        return [n for n, r in self.readers.items() if r.live and r.acked < self.last_owed(n)]
+
     def behind_msgs(self, node: NodeId) -> int:
         """How far ``node`` is behind, counting what others were sent in between; 0 if unknown."""
         reader = self.readers.get(node)

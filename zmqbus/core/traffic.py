@@ -94,16 +94,18 @@ class Traffic:
     ) -> None:
         if bodies:
             self._out.events.append(Delivered(channel, node, plane, bodies))
-            self._acknowledge_in_time(node, inlet, bodies, now)
+            self._acknowledge_in_time(node, plane, inlet, bodies, now)
         if inlet.hole or (channel, node, plane) in self._delays:
             self._watch_hole((channel, node, plane), inlet, bool(bodies), now)
 
     def _acknowledge_in_time(
-        self, node: NodeId, inlet: Inlet, bodies: list[bytes], now: float
+        self, node: NodeId, plane: Plane, inlet: Inlet, bodies: list[bytes], now: float
     ) -> None:
+        """Acknowledge data now and then, system messages at once: data waits for that (R13a)."""
         untold = self._untold_bytes.get(node, 0) + sum(map(len, bodies))
         self._untold_bytes[node] = untold
-        if inlet.cursor - inlet.told_cursor >= self._ack_every or untold >= self._ack_every_bytes:
+        many = inlet.cursor - inlet.told_cursor >= self._ack_every
+        if plane is Plane.SYSTEM or many or untold >= self._ack_every_bytes:
             self._links.liveness.hurry(node, now)
         else:
             self._links.liveness.hurry(node, now + self._config.ack_delay_secs)
