@@ -109,6 +109,7 @@ def test_a_last_frame_that_is_short_is_filled_with_silence(tmp_path: Path) -> No
         (b"", "it is not a WAV file"),
         (b"OggS" + bytes(100), "it is not a WAV file"),
         (wav_bytes(b"")[:30], "it ends before its sound begins"),
+        (wav_bytes(b"")[:40], "its header is cut short"),
         (wav_bytes(b""), "it holds no sound"),
         (wav_bytes(bytes(640), channels=0), "its header says 0 channels at 16000 Hz"),
         (wav_bytes(bytes(640), rate=0), "its header says 1 channels at 0 Hz"),

@@ -93,8 +93,10 @@ def load_recording(path: Path) -> Recording:
         samples = _samples(wave_format, data)
     except OSError as error:
         raise _unreadable(path, (error.strerror or str(error)).lower()) from error
-    except (ValueError, struct.error) as error:
+    except ValueError as error:
         raise _unreadable(path, str(error)) from error
+    except struct.error as error:
+        raise _unreadable(path, "its header is cut short") from error
     mono = samples.reshape(-1, wave_format.channels).mean(axis=1, dtype=np.float32)
     if wave_format.rate != SAMPLE_RATE:
         mono = soxr.resample(mono, wave_format.rate, SAMPLE_RATE)
