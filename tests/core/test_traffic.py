@@ -374,3 +374,31 @@ def test_nothing_arrives_after_leaving(s: Scripted) -> None:
     s.say(batch(1, b"a"))
 
     assert s.node.deadline() is None
+
+
+def test_data_waits_for_a_hole_in_the_system_messages() -> None:
+    """What was sent after them is not delivered before them (R13a)."""
+    s = Scripted()
+    s.meet(ANNE, "anne")
+    s.say(batch(2, b"urgent", plane=Plane.SYSTEM))
+    s.say(batch(1, b"response"))
+    assert s.seen(Delivered) == []
+    s.say(batch(1, b"lost", plane=Plane.SYSTEM))
+    assert [(e.plane, e.bodies) for e in s.seen(Delivered)] == [
+        (Plane.SYSTEM, [b"lost", b"urgent"]),
+        (Plane.DATA, [b"response"]),
+    ]
+
+
+def test_closed_hole_lets_no_data_into_a_stalled_channel() -> None:
+    """The subscribers are behind: that comes first (R18)."""
+    s = Scripted()
+    s.meet(ANNE, "anne")
+    s.node.stall(s.channel, True, s.now)
+    s.say(batch(2, b"urgent", plane=Plane.SYSTEM))
+    s.say(batch(1, b"response"))
+    s.say(batch(1, b"lost", plane=Plane.SYSTEM))
+    assert [e.plane for e in s.seen(Delivered)] == [Plane.SYSTEM]
+    s.node.stall(s.channel, False, s.now)
+    s.step()
+    assert [e.plane for e in s.seen(Delivered)] == [Plane.SYSTEM, Plane.DATA]

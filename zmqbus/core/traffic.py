@@ -64,6 +64,8 @@ class Traffic:
         if inlet is None or not batch.bodies:
             self._counters["batch_refused"] += 1
             return
+        if batch.plane is Plane.DATA:
+            self._hold_behind_hole(node, batch.channel, inlet)
         bodies = inlet.accept(batch)
         if len(bodies) < len(batch.bodies) and inlet.duplicates:
             self._counters["duplicates"] += inlet.duplicates
@@ -97,6 +99,22 @@ class Traffic:
             self._acknowledge_in_time(node, plane, inlet, bodies, now)
         if inlet.hole or (channel, node, plane) in self._delays:
             self._watch_hole((channel, node, plane), inlet, bool(bodies), now)
+        if bodies and plane is Plane.SYSTEM:
+            self._flow_again(node, channel, now)
+
+    def _hold_behind_hole(self, node: NodeId, channel: ChannelId, data: Inlet) -> None:
+        """Hold data while system messages sent before it may be missing (R13a)."""
+        member = self._channels[channel].members[node]
+        if member.inlets and member.inlets[Plane.SYSTEM].early_msgs:
+            data.stall()
+
+    def _flow_again(self, node: NodeId, channel: ChannelId, now: float) -> None:
+        """Deliver the data that was held behind a hole of system messages that is closed."""
+        member = self._channels[channel].members[node]
+        assert member.inlets, "what was delivered came through an inlet"
+        system, data = member.inlets
+        if data.stalled and not (self._channels[channel].stalled or system.early_msgs):
+            self._deliver(node, channel, Plane.DATA, data, data.resume(), now)
 
     def _acknowledge_in_time(
         self, node: NodeId, plane: Plane, inlet: Inlet, bodies: list[bytes], now: float
@@ -185,11 +203,11 @@ class Traffic:
                 self._links.send(node, batch)
 
     def catch_up(self, node: NodeId, channel: Channel) -> None:
-        """Send a peer that has just joined what was published before its subscription was seen."""
-        outlet = channel.outlets[Plane.DATA]
-        acked, owed = outlet.readers[node].acked, outlet.last_owed(node)
-        if acked < owed:
-            self.heard_nack(node, Nack(channel.interest.channel, Plane.DATA, acked, owed))
+        """Send a peer that has just joined what was sent before it could take it."""
+        for outlet in channel.outlets:
+            acked, owed = outlet.readers[node].acked, outlet.last_owed(node)
+            if acked < owed:
+                self.heard_nack(node, Nack(channel.interest.channel, outlet.plane, acked, owed))
 
     # -- acknowledgement
 
