@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pipecat.bus import BusMessage, WorkerBus
 from pipecat.bus.messages import BusWorkerLocalErrorMessage
+from pipecat.bus.serializers import JSONMessageSerializer
 from support.buses import Inbox, Mesh, data, open_mesh, started, task_manager, until, urgent
 from support.journal import TIMEOUT_SECS
 
@@ -469,7 +470,7 @@ async def test_waiting_for_peers_in_vain_tells_who_is_there(mesh: Mesh) -> None:
 async def test_waiting_may_begin_before_the_start(mesh: Mesh) -> None:
     """Whoever runs a runner in a task can wait at once; without a start the error says so."""
     bus = await mesh.make(start=False)
-    with pytest.raises(TimeoutError, match=r"not started within 0.01 s: run its runner"):
+    with pytest.raises(TimeoutError, match=r"not within 0.01 s: run its runner"):
         await bus.wait_for_worker("x", timeout_secs=0.01)
     waiting = asyncio.create_task(bus.wait_for_peers(1, timeout_secs=TIMEOUT_SECS))
     await asyncio.sleep(0)
@@ -490,6 +491,36 @@ async def test_stop_ends_all_waiting(mesh: Mesh) -> None:
     for task in waiting:
         with pytest.raises(BusStateError, match="stopped while"):
             await task
+
+
+# -- arguments of the wrong kind
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"chanel": "acme"}, "chanel='acme': ZmqBus takes no such argument; did you mean channel="),
+        ({"key": "s3cret"}, "key='s3cret': ZmqBus takes no such argument"),
+        ({"redis": object}, "ZmqBus takes no such argument"),
+        ({"insecure": "no"}, "insecure='no': a str, not a bool; give a bool"),
+        ({"observe_all": 1}, "observe_all=1: a int, not a bool"),
+        ({"node": 5}, "node=5: a int, not a MeshNode"),
+        ({"config": {}}, "config={}: a dict, not a MeshConfig"),
+        ({"serializer": "json"}, "serializer='json': a str, not a MessageSerializer"),
+        ({"serializer": JSONMessageSerializer}, "not a MessageSerializer"),
+    ],
+    ids=lambda v: next(iter(v)) if isinstance(v, dict) else "",
+)
+def test_argument_of_the_wrong_kind_is_refused(arguments: dict[str, Any], text: str) -> None:
+    """Nothing is swallowed: a misspelt or misunderstood argument is said at once."""
+    with pytest.raises(ConfigError) as caught:
+        ZmqBus(**arguments)
+    assert text in str(caught.value)
+
+
+def test_arguments_of_pipecats_base_are_taken() -> None:
+    """A name, say."""
+    assert ZmqBus(name="mine").name == "mine"
 
 
 # -- representation

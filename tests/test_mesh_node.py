@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import zmq
@@ -18,6 +20,7 @@ from support.buses import (
     descriptors,
     open_mesh,
     started,
+    task_manager,
     until,
     urgent,
     warnings_logged,
@@ -311,6 +314,42 @@ async def test_peer_whose_loop_is_blocked_is_busy_and_not_lost() -> None:
 async def _send_urgent(bus: ZmqBus, count: int) -> None:
     for number in range(count):
         await bus.send(urgent(number))
+
+
+# -- other loops
+
+
+class _PlainTimer:
+    """A timer that can be cancelled and tells nothing."""
+
+    def __init__(self, timer: asyncio.TimerHandle) -> None:
+        self.cancel = timer.cancel
+
+
+class _PlainLoop(asyncio.SelectorEventLoop):
+    """A loop whose timers do not tell when they are due, as uvloop's that are due already."""
+
+    def call_at(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        """As ever, but for what it returns."""
+        return _PlainTimer(super().call_at(*args, **kwargs))
+
+
+def test_node_needs_no_timer_that_tells_when() -> None:
+    """Two buses meet on such a loop."""
+
+    async def meet() -> int:
+        channel = uuid.uuid4().hex
+        buses = [ZmqBus(channel=channel) for _ in range(2)]
+        for bus in buses:
+            await bus.setup(task_manager())
+            await bus.start()
+        peers = await buses[0].wait_for_peers(1, timeout_secs=TIMEOUT_SECS)
+        for bus in buses:
+            await bus.stop()
+        return len(peers)
+
+    with asyncio.Runner(loop_factory=_PlainLoop) as runner:
+        assert runner.run(meet()) == 1
 
 
 # -- who can dial back

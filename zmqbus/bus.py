@@ -10,10 +10,13 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from difflib import get_close_matches
+from inspect import signature
 from typing import Any
 
 from pipecat.bus import BusMessage, BusSubscriber, WorkerBus
 from pipecat.bus.serializers.base import MessageSerializer
+from pipecat.utils.base_object import BaseObject
 from pipecat.workers.base_worker import BaseWorker
 
 from zmqbus import registry
@@ -26,8 +29,20 @@ from zmqbus.jobs import JobGate
 from zmqbus.node import MeshNode
 from zmqbus.packets import MAX_NAME_BYTES, Interest, channel_id
 from zmqbus.session import Session
-from zmqbus.settings import check_name, choose, switch, text
+from zmqbus.settings import check_kind, check_name, choose, switch, text
 from zmqbus.views import BusStats, Peer
+
+_BASE_ARGUMENTS = frozenset(signature(BaseObject.__init__).parameters) - {"self", "kwargs"}
+
+
+def _check_known(arguments: dict[str, Any]) -> None:
+    """Refuse what nobody takes: pipecat swallows it, and a misspelt channel would go unnoticed."""
+    for name, value in arguments.items():
+        if name not in _BASE_ARGUMENTS:
+            known = [*signature(ZmqBus.__init__).parameters, *_BASE_ARGUMENTS]
+            meant = get_close_matches(name, known, n=1)
+            remedy = f"did you mean {meant[0]}=" if meant else "leave it out"
+            raise ConfigError(name, value, "ZmqBus takes no such argument", remedy)
 
 
 class ZmqBus(WorkerBus):
@@ -87,6 +102,7 @@ class ZmqBus(WorkerBus):
             ConfigError: A setting cannot be used.
             InsecureBindError: ``bind`` can be reached by others.
         """
+        _check_known(kwargs)
         super().__init__(**kwargs)
         self._channel_name = check_name("channel", choose("channel", channel, "pipecat:bus", text))
         self._observe_all = choose("observe_all", observe_all, False, switch)
@@ -101,9 +117,11 @@ class ZmqBus(WorkerBus):
         for name, value in transport.items():
             if node is not None and value is not None:
                 raise ConfigError(name, value, "a shared node is given too", "give it to the node")
-        self._node = node or MeshNode(**transport)  # type: ignore[arg-type]
+        self._node = check_kind("node", node, MeshNode) or MeshNode(**transport)  # type: ignore[arg-type]
         limit = self._node.config.max_message_bytes
-        self._serializer = serializer or MsgpackSerializer(max_message_bytes=limit)
+        self._serializer = check_kind("serializer", serializer, MessageSerializer) or (
+            MsgpackSerializer(max_message_bytes=limit)
+        )
         self._session: Session | None = None
         self._starts = Bell()
         self._names: dict[str, None] = {}
@@ -290,8 +308,8 @@ class ZmqBus(WorkerBus):
         while self._session is None:
             if not await self._starts.wait(remaining_secs):
                 raise TimeoutError(
-                    f"The bus was not started within {timeout_secs} s: run its runner, or call "
-                    f"`start()`."
+                    f"The bus is not started, and was not within {timeout_secs} s: run its "
+                    f"runner, or call `start()`."
                 )
             if timeout_secs is not None:
                 remaining_secs = max(0.0, begun_at + timeout_secs - loop.time())

@@ -40,7 +40,7 @@ from zmqbus.net.discovery import Discovery
 from zmqbus.net.probe import probe
 from zmqbus.net.transport import Transport
 from zmqbus.packets import NOBODY, ChannelId, Interest, NodeId, Packet, Plane
-from zmqbus.settings import choose, switch, text, words
+from zmqbus.settings import check_kind, choose, switch, text, words
 
 
 class ChannelPort(Protocol):
@@ -90,7 +90,7 @@ class MeshNode:
         insecure: bool | None = None,
         config: MeshConfig | None = None,
     ) -> None:
-        self.config = config or DEFAULT
+        self.config = check_kind("config", config, MeshConfig) or DEFAULT
         self._bind = choose("bind", bind, "tcp://127.0.0.1:*", text)
         self._advertise = choose("advertise", advertise, "", text) or None
         self._insecure = choose("insecure", insecure, False, switch)
@@ -102,7 +102,8 @@ class MeshNode:
         self._ports: dict[ChannelId, ChannelPort] = {}
         self._running = False
         self._turnstile = Turnstile()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._armed_at = 0.0  # uvloop's handles do not tell
         self._flush_handle: asyncio.Handle | None = None
         self._unsent_msgs = self._unsent_bytes = 0
         self._unanswered: set[str] = set()
@@ -431,10 +432,11 @@ class MeshNode:
         if deadline is None:
             return
         if self._timer:
-            if self._timer.when() <= deadline:
+            if self._armed_at <= deadline:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(max(deadline, self._now()), self._tick)
+        self._armed_at = max(deadline, self._now())
+        self._timer = self._loop.call_at(self._armed_at, self._tick)
 
     def _tick(self) -> None:
         self._timer = None

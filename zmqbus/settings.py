@@ -31,10 +31,10 @@ def choose(
         environ: The environment.
 
     Raises:
-        ConfigError: The variable's text cannot be parsed.
+        ConfigError: The variable's text cannot be parsed, or the argument is of another kind.
     """
     if given is not None:
-        return given
+        return check_kind(name, given, bool) if parse is switch else given
     variable = f"ZMQBUS_{name.upper()}"
     text = (os.environ if environ is None else environ).get(variable)
     return default if text is None else parse(variable, text)
@@ -57,6 +57,20 @@ def switch(variable: str, value: str) -> bool:
     if value.lower() in _FALSE:
         return False
     raise ConfigError(variable, value, "neither on nor off", f"say one of {', '.join(_TRUE)} or 0")
+
+
+def check_kind(setting: str, value: Any, kind: type) -> Any:
+    """An argument of a kind, or None.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    if value is None or isinstance(value, kind):
+        return value
+    given = type(value).__name__
+    raise ConfigError(
+        setting, value, f"a {given}, not a {kind.__name__}", f"give a {kind.__name__}"
+    )
 
 
 def check_name(setting: str, value: Any) -> str:

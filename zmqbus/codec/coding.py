@@ -28,6 +28,7 @@ ID_CODE = 3  # an id of a third node: 8 bytes origin, 5 bytes id
 MAX_DEPTH = 200  # levels of values; well below msgpack's 511 with two levels an object
 
 _ID_BYTES = ID_BITS // 8
+_SHOWN_STEPS = 8  # at either end of a path
 
 
 class UntravelableError(Exception):
@@ -40,8 +41,11 @@ class UntravelableError(Exception):
 
     @property
     def path(self) -> str:
-        """From the outermost value to the culprit, as ``payload['items'][3]``."""
-        return "".join(reversed(self.steps))
+        """From the outermost value to the culprit, as ``payload['items'][3]``; long ones cut."""
+        steps = self.steps[::-1]
+        if len(steps) > 2 * _SHOWN_STEPS:
+            steps = [*steps[:_SHOWN_STEPS], "…", *steps[-_SHOWN_STEPS:]]
+        return "".join(steps)
 
 
 class UndeliverableError(Exception):

@@ -223,5 +223,9 @@ class Attendance:
         name = channel.members[node].interest.runner
         owner = channel.owner_of(name)
         if owner is not None and channel.age(owner) < channel.age(node):
-            text = f"runner name {name!r} is taken by an older runner; give this one another name"
+            peer = self._links.peers[node].hello
+            text = (
+                f"runner name {name!r} is taken by an older runner; the one with pid {peer.pid} on "
+                f"{peer.host} is turned down and needs another name"
+            )
             self._refuse(node, channel, Refusal.RUNNER_NAME, text)
