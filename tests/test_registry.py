@@ -15,6 +15,8 @@ from support.journal import TIMEOUT_SECS, Journal
 from support.site import Site
 
 from zmqbus import ZmqBus, registry
+from zmqbus.core.outbox import PeerWithdrew
+from zmqbus.packets import Interest, NodeId
 
 OpenSite = Callable[..., Coroutine[Any, Any, Site]]
 
@@ -96,6 +98,22 @@ async def test_workers_of_a_runner_that_left_leave_the_registry_and_come_back(me
             await until(bus_of(stays), lambda: "llm" not in stays.runner.registry)
         assert stays.runner.registry.remote_workers == []
         assert bus_of(stays).peers == []
+
+
+async def test_peer_that_withdrew_before_it_joined_leaves_no_worker(mesh: Mesh) -> None:
+    """What was heard of it is forgotten, though nobody was told that it had come (F3)."""
+    async with site_on(mesh, "stays", "desk") as stays:
+        bus = bus_of(stays)
+        session = bus._session
+        assert session is not None
+        entry = WorkerRegistryEntry(name="llm")
+        await bus.send(BusWorkerRegistryMessage(source="ghost", runner="ghost", workers=[entry]))
+        await stays.knows("llm")
+        interest = Interest(session.channel.interest.channel, mesh.channel, "ghost", 1)
+        session.report(PeerWithdrew(interest.channel, NodeId(b"ghost..."), interest, "gone"))
+        assert "llm" not in stays.runner.registry
+        with pytest.raises(TimeoutError):
+            await bus.wait_for_worker("llm", timeout_secs=0.01)
 
 
 async def test_stop_forgets_the_workers_of_others(mesh: Mesh) -> None:

@@ -51,9 +51,13 @@ class Directory:
     def note_gone(self, node: NodeId, state: str) -> Peer:
         """A peer that had joined has gone, and its workers with it; as it was last seen."""
         peer = self._last.pop(node)
-        self._workers.pop(peer.name, None)
-        self._bell.ring()
+        self.forget(peer.name)
         return replace(peer, state=state)
+
+    def forget(self, runner: str) -> None:
+        """A runner's workers are gone."""
+        self._workers.pop(runner, None)
+        self._bell.ring()
 
     def close(self) -> list[str]:
         """End all waiting; returns the runners whose workers were known."""

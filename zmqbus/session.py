@@ -29,13 +29,14 @@ from zmqbus.core.outbox import (
     PeerGone,
     PeerJoined,
     PeerRefused,
+    PeerWithdrew,
     SnapshotsArrived,
 )
 from zmqbus.directory import Directory
 from zmqbus.flush import Flushes
 from zmqbus.jobs import OutstandingJobs
 from zmqbus.node import MeshNode
-from zmqbus.packets import NodeId, Plane
+from zmqbus.packets import Interest, NodeId, Plane
 from zmqbus.reception import Reception, Translator
 from zmqbus.views import BusStats
 
@@ -162,6 +163,9 @@ class Session:
                 self._fire("on_peer_joined", self.directory.note_joined(node, interest))
             case PeerGone():
                 self._part(event)
+            case PeerWithdrew(_, node, interest, reason):
+                self.directory.forget(interest.runner)
+                self._forget(node, interest, reason)
             case PeerBusy(_, node, interest, silent_secs):
                 self._fire("on_peer_busy", self.directory.peer(node, interest), silent_secs)
             case PeerRefused(_, _, text):
@@ -181,12 +185,16 @@ class Session:
     def _part(self, event: PeerGone) -> None:
         peer = self.directory.note_gone(event.node, event.how.value)
         logger.info(f"{self._bus}: {peer} {peer.state}: {event.reason}")
-        registry.forget_runner(self._bus, event.interest.runner)
-        reason = f"runner {peer.name!r} {peer.state}: {event.reason}"
-        for answer in self._jobs.fail(event.node, event.interest.subscribers, reason):
-            self._bus.on_message_received(answer)
+        self._forget(event.node, event.interest, f"it {peer.state}: {event.reason}")
         name = "on_peer_left" if event.how is Departure.LEFT else "on_peer_lost"
         self._fire(name, peer, event.reason)
+
+    def _forget(self, node: NodeId, interest: Interest, reason: str) -> None:
+        """A runner has gone: its workers leave the registry, its jobs are answered (R24)."""
+        registry.forget_runner(self._bus, interest.runner)
+        why = f"runner {interest.runner!r} is gone, {reason}"
+        for answer in self._jobs.fail(node, interest.subscribers, why):
+            self._bus.on_message_received(answer)
 
     def _lose(self, event: MessagesLost) -> None:
         peer, plane = self.directory.seen(event.node), event.plane.name.lower()

@@ -16,6 +16,7 @@ from zmqbus.core.outbox import (
     PeerGone,
     PeerJoined,
     PeerRefused,
+    PeerWithdrew,
     Publish,
     SnapshotsArrived,
 )
@@ -234,6 +235,17 @@ def test_peer_that_never_joined_is_not_told_gone() -> None:
 
     assert s.seen(PeerGone) == []
     assert s.channel.members == {}
+
+
+def test_peer_that_goes_before_it_joined_takes_what_was_heard_of_it_along() -> None:
+    """Its snapshots were delivered, so its going is told as well, once (R8, R24, F3)."""
+    s = Scripted()
+    s.greet(ANNE, "anne", interest("anne"))
+    s.say(Welcome(ROOM, 0, 0, (b"snapshot",)))
+    s.say(Bye())
+
+    assert s.seen(PeerGone) == []
+    assert [(w.node, w.interest.runner) for w in s.seen(PeerWithdrew)] == [(ANNE, "anne")]
 
 
 def test_hello_that_names_fewer_channels_closes_the_others() -> None:

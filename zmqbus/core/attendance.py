@@ -26,6 +26,7 @@ from zmqbus.core.outbox import (
     PeerGone,
     PeerJoined,
     PeerRefused,
+    PeerWithdrew,
     SnapshotsArrived,
 )
 from zmqbus.core.timers import Timers
@@ -127,6 +128,7 @@ class Attendance:
             self._out.events.append(event)
             if not member.confirmed:  # ours may have come too early to be taken
                 self._welcome(node, channel, now)
+        member.heard = True
         for inlet in member.inlets:
             inlet.told_cursor = -1
         self._links.liveness.hurry(node, now)
@@ -164,10 +166,12 @@ class Attendance:
 
     def _say_gone(self, node: NodeId, channel: Channel, how: Departure, reason: str) -> None:
         member = channel.members[node]
+        channel_id, interest = channel.interest.channel, member.interest
         if member.joined:
-            member.joined = False
-            event = PeerGone(channel.interest.channel, node, member.interest, how, reason)
-            self._out.events.append(event)
+            self._out.events.append(PeerGone(channel_id, node, interest, how, reason))
+        elif member.heard:
+            self._out.events.append(PeerWithdrew(channel_id, node, interest, reason))
+        member.joined = member.heard = False
 
     def _disown(self, node: NodeId, channel: Channel) -> None:
         """Owe the peer nothing, and take nothing from it."""

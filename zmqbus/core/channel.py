@@ -20,6 +20,7 @@ class Membership:
         admitted: Whether it is present and no older runner has its name, or ours (R6).
         inlets: Its two streams, by plane; None before its welcome.
         confirmed: Whether it has heard our welcome.
+        heard: Whether its messages were delivered since it came.
         joined: Whether it was announced as joined.
     """
 
@@ -28,6 +29,7 @@ class Membership:
     admitted: bool = False
     inlets: tuple[Inlet, Inlet] | None = None
     confirmed: bool = False
+    heard: bool = False
     joined: bool = False
 
 

@@ -97,6 +97,16 @@ class PeerGone:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerWithdrew:
+    """A peer whose messages were delivered has gone before it had joined."""
+
+    channel: ChannelId
+    node: NodeId
+    interest: Interest
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class PeerBusy:
     """A peer lives, but its event loop does not turn (R20)."""
 
@@ -185,6 +195,7 @@ class NameShared:
 Event = (
     PeerJoined
     | PeerGone
+    | PeerWithdrew
     | PeerBusy
     | PeerRefused
     | DialFailed
