@@ -14,7 +14,6 @@ from zmqbus.net.endpoint import (
     IPC_PATH_BYTES,
     Endpoint,
     interface_host,
-    is_local,
     parse_advertise,
     parse_bind,
     parse_dialable,
@@ -118,7 +117,6 @@ def test_bind_takes_wildcards_names_and_any_port(text: str) -> None:
 def test_useless_address_of_a_peer_is_none(text: str) -> None:
     """Addresses from the network raise nothing, and names are not among them (R26)."""
     assert parse_dialable(text) is None
-    assert not is_local(text)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +134,9 @@ def test_useless_address_of_a_peer_is_none(text: str) -> None:
 )
 def test_local_addresses_are_loopback_and_ipc(text: str, local: bool) -> None:
     """Only what this machine alone can reach is local (R29, R31)."""
-    assert is_local(text) is local
+    parsed = parse_dialable(text)
+    assert parsed is not None
+    assert parsed.is_local is local
 
 
 def test_localhost_may_be_bound_without_a_key() -> None:

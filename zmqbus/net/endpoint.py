@@ -75,12 +75,6 @@ class Endpoint:
         return address is not None and address.is_loopback
 
 
-def is_local(endpoint: str) -> bool:
-    """Whether only this machine can reach an endpoint; False for what does not parse."""
-    parsed = parse_dialable(endpoint)
-    return parsed is not None and parsed.is_local
-
-
 def parse_dialable(text: str) -> Endpoint | None:
     """Parse an endpoint that came from a peer: numeric or ipc, else None.
 
