@@ -8,11 +8,14 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 
 from pipecat.bus import AsyncQueueBus, WorkerBus
 
 KINDS = ("queue", "zmqbus", "redis")
+
+_START_SECS = 10.0
 
 
 class MissingError(Exception):
@@ -46,10 +49,12 @@ def server(kind: str) -> Iterator[str]:
 
 
 def _wait_for(port: int) -> None:
-    for _ in range(1000):
+    give_up_at = time.monotonic() + _START_SECS
+    while time.monotonic() < give_up_at:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
             return
-    raise MissingError(f"redis-server does not answer on port {port}")
+        time.sleep(0.01)
+    raise MissingError(f"redis-server does not answer on port {port} within {_START_SECS:g} s")
 
 
 def make(kind: str, channel: str, address: str) -> WorkerBus:
