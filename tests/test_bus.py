@@ -536,7 +536,7 @@ async def test_repr_tells_the_story(mesh: Mesh) -> None:
     assert repr(a) == expected
     assert repr(a._node).startswith("<MeshNode <Node ")
     assert "1 joined" in repr(a._node)
-    assert a.endpoint in repr(a._node._transport)
+    assert a.endpoint in repr(a._node._life.transport)
     await a.stop()
     assert "not started" in repr(a)
-    assert repr(a._node._transport) == "<Transport closed [0 dials, 0 attached]>"
+    assert repr(a._node._life.transport) == "<Transport closed [0 dials, 0 attached]>"

@@ -162,7 +162,7 @@ def call(endpoint: str, words: bytes) -> socket.socket:
 async def test_garbage_on_both_ports_is_counted_and_survived(mesh: Mesh) -> None:
     """Frames that are no packets, many parts, an HTTP client: counted by reason (R26)."""
     a, inbox_a, b, _ = await mesh.pair()
-    system, readers = a.endpoint, a._node._transport.data_endpoints[0]
+    system, readers = a.endpoint, a._node._life.transport.data_endpoints[0]
     frames = [b"", b"\x00", b"GET / HTTP/1.1", b"ZB" + bytes(3), b"ZB\x01\xee" + bytes(16)]
     with (
         warnings_logged() as warnings,
@@ -210,8 +210,8 @@ def test_refused_and_broken_frames_of_a_data_peer_are_counted() -> None:
     """What comes on the data plane or back on a dial is checked in the same way."""
     node = MeshNode(discovery=())
     with warnings_logged() as warnings:
-        node.data_frame(b"\x01short")
-        node.refusal_frame(1, b"nonsense")
+        node._life.data_frame(b"\x01short")
+        node._life.refusal_frame(1, b"nonsense")
     assert sum(node.counters.values()) == 2
     assert len(warnings) == 2
     assert NOBODY not in node.core.peers

@@ -236,8 +236,8 @@ async def test_death_is_an_event(mesh: Mesh) -> None:
     """`on_peer_lost(bus, peer, reason)`: its sockets close without a goodbye."""
     a, _, b, _ = await mesh.pair()
     told = Told(a, "on_peer_left", "on_peer_lost")
-    b._node._running = False  # as if it were dead: it does and says nothing more
-    await b._node._transport.close(0)
+    b._node._life.running = False  # as if it were dead: it does and says nothing more
+    await b._node._life.transport.close(0)
     name, (peer, reason) = await told.next()
     assert (name, peer.state) == ("on_peer_lost", "lost")
     assert reason

@@ -12,7 +12,8 @@ The map, arrows pointing down (tests/test_layers.py holds every module to it)::
     session.py    one life of a bus: sends, receives, reports; helped by directory (who is
                   there), reception (bytes to messages), jobs, flush, registry  know pipecat
     codec/        BusMessage <-> bytes, a closed table of types               knows pipecat
-    node.py       one core on asyncio: clock, sockets, one timer; many channels
+    node.py       many channels on one set of sockets; incarnation.py one life of it:
+                  a core on asyncio with sockets, a clock and one timer
     net/          pyzmq sockets, monitors, discovery                          knows zmq
     core/         membership, liveness, streams, flow: pure decisions
     sim/          a whole mesh in one thread, with a virtual clock

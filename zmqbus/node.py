@@ -1,45 +1,22 @@
-"""`MeshNode`: one core on asyncio, with sockets, a clock and one timer; many channels share it.
-
-After everything that goes into the core the node *settles*: it does what the core wants done,
-hands on what the core reports, and re-arms the one timer. Messages sent within one turn of the
-event loop leave together at its end, or earlier once they fill a packet.
-"""
+"""`MeshNode`: one node of the mesh, on which many channels share one set of sockets."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import socket
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 from loguru import logger
 
 from zmqbus import wire
-from zmqbus.bell import Bell, Turnstile
+from zmqbus.bell import Turnstile
 from zmqbus.config import DEFAULT, MeshConfig
 from zmqbus.core import Node
 from zmqbus.core.channel import Channel
-from zmqbus.core.outbox import (
-    Action,
-    Attach,
-    Delivered,
-    Detach,
-    Dial,
-    DialFailed,
-    Event,
-    Hangup,
-    PeerRefused,
-    Probe,
-    Publish,
-    Send,
-)
-from zmqbus.core.peers import Whereabouts
-from zmqbus.errors import BusStateError, ConfigError, WireError
+from zmqbus.core.outbox import Delivered, DialFailed, Event, PeerRefused
+from zmqbus.errors import BusStateError, ConfigError
+from zmqbus.incarnation import Incarnation
 from zmqbus.net.discovery import Discovery
-from zmqbus.net.probe import probe
-from zmqbus.net.transport import Transport
-from zmqbus.packets import NOBODY, ChannelId, Interest, NodeId, Packet, Plane
+from zmqbus.packets import ChannelId, Interest, NodeId, Plane
 from zmqbus.settings import check_kind, choose, switch, text, words
 
 
@@ -100,22 +77,15 @@ class MeshNode:
             found=self._found,
         )
         self._ports: dict[ChannelId, ChannelPort] = {}
-        self._running = False
         self._turnstile = Turnstile()
-        self._timer: asyncio.Handle | None = None
-        self._armed_at = 0.0  # uvloop's handles do not tell
-        self._flush_handle: asyncio.Handle | None = None
-        self._unsent_msgs = self._unsent_bytes = 0
         self._unanswered: set[str] = set()
-        self._bell = Bell()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._renew()
+        self._life = self._new_life()
         self._check_reachable()
 
     def _check_reachable(self) -> None:
         """Whoever is dialled dials back: it must be able to (R2, R31)."""
         seed = self._discovery.remote_seed
-        if seed and not self._advertise and self._transport.is_local:
+        if seed and not self._advertise and self._life.transport.is_local:
             raise ConfigError(
                 "bind",
                 self._bind,
@@ -123,20 +93,22 @@ class MeshNode:
                 "bind an address of this machine that the others can reach",
             )
 
-    def _renew(self) -> None:
-        """Begin a new incarnation (R1)."""
-        seed = int.from_bytes(os.urandom(8))
-        self.core = Node(NodeId(os.urandom(8)), self.config, seed=seed)
-        self._transport = Transport(
-            self,
+    def _new_life(self) -> Incarnation:
+        return Incarnation(
+            self.config,
+            self._report,
             bind=self._bind,
             advertise=self._advertise,
-            config=self.config,
             insecure=self._insecure,
         )
 
     def __repr__(self) -> str:
         return f"<MeshNode {self.core!r}>"
+
+    @property
+    def core(self) -> Node:
+        """The decisions of this incarnation."""
+        return self._life.core
 
     @property
     def endpoint(self) -> str:
@@ -145,14 +117,14 @@ class MeshNode:
         Raises:
             BusStateError: The node is not running.
         """
-        if not self._running:
+        if not self._life.running:
             raise BusStateError("The node has no endpoint before its first bus is started.")
-        return self._transport.endpoints[0]
+        return self._life.transport.endpoints[0]
 
     @property
     def counters(self) -> dict[str, int]:
         """What went wrong or was dropped, by reason, on the whole node."""
-        return dict(self.core.counters + self._transport.counters + self._discovery.counters)
+        return dict(self.core.counters + self._life.transport.counters + self._discovery.counters)
 
     # -- channels
 
@@ -171,14 +143,14 @@ class MeshNode:
         async with self._turnstile():
             if interest.channel in self._ports:
                 raise BusStateError(f"Channel {interest.name!r} is open on this node already.")
-            if not self._running:
+            if not self._life.running:
                 await self._start()
-            port = make_port(self.core.open_channel(interest, self._now()))
+            port = make_port(self.core.open_channel(interest, self._life.now()))
             self._ports[interest.channel] = port
-            self._transport.subscribe(wire.broadcast_topic(interest.channel))
-            self._settle()
+            self._life.transport.subscribe(wire.broadcast_topic(interest.channel))
+            self._life.settle()
             try:
-                self._discovery.join(interest.channel, self.core.id, self._transport.endpoints)
+                self._discovery.join(interest.channel, self.core.id, self._life.transport.endpoints)
             except BaseException:
                 await self._close(interest.channel)
                 raise
@@ -195,25 +167,25 @@ class MeshNode:
             return
         self._discovery.leave(channel, self.core.id)
         if self._ports:
-            self._transport.unsubscribe(wire.broadcast_topic(channel))
+            self._life.transport.unsubscribe(wire.broadcast_topic(channel))
             self.core.close_channel(channel)
-            self._settle()
-            self._bell.ring()
+            self._life.settle()
+            self._life.bell.ring()
         else:
             await self._stop()
 
     def alter_channel(self, interest: Interest) -> None:
         """Say something else of this node's part in a channel."""
         self.core.alter_channel(interest)
-        self._flush_soon()
+        self._life.settle_soon()
 
     async def _drain(self, channel_id: ChannelId) -> None:
         channel = self.core.channels.get(channel_id)
-        deadline = self._now() + self.config.linger_secs
-        self.core.hasten_acks(self._now())
-        self._settle()
+        deadline = self._life.now() + self.config.linger_secs
+        self.core.hasten_acks(self._life.now())
+        self._life.settle()
         while channel and not all(outlet.drained for outlet in channel.outlets):
-            if not await self._news(deadline):
+            if not await self._life.news(deadline):
                 return
 
     # -- sending
@@ -222,17 +194,7 @@ class MeshNode:
         self, channel: Channel, plane: Plane, audience: tuple[NodeId, ...] | None, body: bytes
     ) -> None:
         """Send a message: a system message now, data at the end of this turn of the loop."""
-        self.core.publish(channel, plane, audience, body)
-        self._unsent_msgs += 1
-        self._unsent_bytes += len(body)
-        if (
-            plane is Plane.SYSTEM
-            or self._unsent_msgs >= self.config.batch_msgs
-            or self._unsent_bytes >= self.config.batch_bytes
-        ):
-            self._settle()
-        else:
-            self._flush_soon()
+        self._life.publish(channel, plane, audience, body)
 
     async def make_room(self, channel: Channel, plane: Plane) -> None:
         """Wait until no healthy peer is further behind than the window, or for a bounded time.
@@ -243,162 +205,38 @@ class MeshNode:
         config = self.config
         data = plane is Plane.DATA
         wait_secs = config.slow_peer_timeout_secs if data else config.system_timeout_secs
-        deadline = self._now() + wait_secs
+        deadline = self._life.now() + wait_secs
         while self._serves(channel) and channel.outlets[plane].blockers():
-            if not await self._news(deadline):
-                self.core.give_up_waiting(channel, plane, self._now())
-                self._settle()
+            if not await self._life.news(deadline):
+                self.core.give_up_waiting(channel, plane, self._life.now())
+                self._life.settle()
 
     def _serves(self, channel: Channel) -> bool:
-        return self._running and self.core.channels.get(channel.interest.channel) is channel
+        return self._life.running and self.core.channels.get(channel.interest.channel) is channel
 
     def stall(self, channel: Channel, stalled: bool) -> None:
         """Take no more data of a channel from the network for now, or take it again (R18)."""
-        self.core.stall(channel, stalled, self._now())
-        self._settle()
-
-    async def _news(self, deadline: float) -> bool:
-        """Wait until something came from a peer; False once the time is over."""
-        remaining_secs = deadline - self._now()
-        return self._running and remaining_secs > 0 and await self._bell.wait(remaining_secs)
+        self.core.stall(channel, stalled, self._life.now())
+        self._life.settle()
 
     # -- life
 
     async def _start(self) -> None:
-        self._renew()
-        self._loop = asyncio.get_running_loop()
-        await self._transport.open()
-        self._running = True
-        here = self._transport
-        where = Whereabouts(socket.gethostname(), os.getpid(), here.endpoints, here.data_endpoints)
-        self.core.start(where, self._now())
-        here.subscribe(wire.reader_topic(self.core.id))
+        self._life = self._new_life()
+        await self._life.start()
         self._discovery.start()
 
     async def _stop(self) -> None:
         self._discovery.stop()
-        self.core.leave("it said goodbye")
-        self._settle()
-        self._running = False
-        for handle in (self._timer, self._flush_handle):
-            if handle:
-                handle.cancel()
-        self._timer = self._flush_handle = None
-        for task in self._tasks:
-            task.cancel()
-        self._bell.ring()
-        await self._transport.close(min(0.5, self.config.linger_secs))
-
-    def _now(self) -> float:
-        return self._loop.time()
+        await self._life.stop()
 
     def _found(self, endpoints: tuple[str, ...], node: NodeId | None) -> None:
         """Discovery has found an address."""
-        if self._running:
-            self.core.discovered(endpoints, self._now(), node)
-            self._settle()
+        if self._life.running:
+            self.core.discovered(endpoints, self._life.now(), node)
+            self._life.settle()
 
-    # -- transport.Handler
-
-    def system_frame(self, frame: bytes, stranger: bytes) -> None:
-        """A frame came in on the system plane."""
-        try:
-            sender, addressee, packet = wire.decode_system(frame)
-        except WireError as error:
-            self._count_bad(error)
-            return
-        refuse = self.core.receive(packet, sender, addressee, self._now())
-        if refuse:
-            self._transport.refuse(stranger, wire.encode_system(refuse, self.core.id, sender))
-
-    def refusal_frame(self, dial: int, frame: bytes) -> None:
-        """Whoever was dialled sent something back."""
-        try:
-            _, _, packet = wire.decode_system(frame)
-        except WireError as error:
-            self._count_bad(error)
-            return
-        self.core.refusal(dial, packet, self._now())
-
-    def data_frame(self, frame: bytes) -> None:
-        """A frame came in on the data plane."""
-        try:
-            sender, reader, batch = wire.decode_data(frame)
-        except WireError as error:
-            self._count_bad(error)
-            return
-        self.core.receive(batch, sender, reader or NOBODY, self._now())
-
-    def link_up(self, dial: int) -> None:
-        """The other side of a dial has completed the handshake."""
-        self.core.link_up(dial, self._now())
-
-    def link_down(self, dial: int, reason: str) -> None:
-        """A link has broken."""
-        self.core.link_down(dial, self._now())
-
-    def reader(self, topic: bytes, present: bool) -> None:
-        """Somebody subscribed to a topic, or the last of its readers has gone."""
-        node = wire.parse_reader_topic(topic)
-        if node is not None:
-            self.core.reader(node, present, self._now())
-
-    def turn_done(self) -> None:
-        """Everything of this turn has been delivered."""
-        self._settle()
-        self._bell.ring()
-
-    def _count_bad(self, error: WireError) -> None:
-        key = f"wire_{error.reason}"
-        self.core.counters[key] += 1
-        if self.core.counters[key] == 1:
-            logger.warning(f"{self}: dropped a packet ({error}); more of its kind are only counted")
-
-    # -- settling
-
-    def _flush_soon(self) -> None:
-        if self._flush_handle is None and self._running:
-            self._flush_handle = self._loop.call_soon(self._settle)
-
-    def _settle(self) -> None:
-        if not self._running:
-            return
-        if self._flush_handle:
-            self._flush_handle.cancel()
-            self._flush_handle = None
-        self._unsent_msgs = self._unsent_bytes = 0
-        for action in self.core.take_actions():
-            self._do(action)
-        for event in self.core.take_events():
-            self._report(event)
-        self._arm()
-
-    def _do(self, action: Action) -> None:
-        transport, me = self._transport, self.core.id
-        match action:
-            case Publish(reader, batch):
-                transport.publish(wire.encode_data(batch, me, reader))
-            case Send(dial, addressee, packet):
-                self._send(dial, addressee, packet)
-            case Dial(dial, endpoint):
-                transport.dial(dial, endpoint)
-            case Hangup(dial):
-                transport.hangup(dial)
-            case Attach(endpoint):
-                transport.attach(endpoint)
-            case Detach(endpoint):
-                transport.detach(endpoint)
-            case Probe(dial, endpoint):
-                self._spawn(self._probe(dial, endpoint))
-
-    def _send(self, dial: int, addressee: NodeId, packet: Packet) -> None:
-        try:
-            frame = wire.encode_system(packet, self.core.id, addressee)
-        except WireError as error:  # thousands of channels or subscribers with long names
-            self.core.counters["unsendable"] += 1
-            logger.error(f"{self}: cannot tell a peer all of this node: {error}")
-        else:
-            self._transport.send(dial, frame)
+    # -- what happens
 
     def _report(self, event: Event) -> None:
         if isinstance(event, DialFailed):
@@ -426,29 +264,3 @@ class MeshNode:
                 f"check that a runner listens there (its `bus.endpoint`), that nothing but zmqbus "
                 f"does, and that no firewall is between; trying on"
             )
-
-    def _arm(self) -> None:
-        deadline = self.core.deadline()
-        if deadline is None:
-            return
-        if self._timer:
-            if self._armed_at <= deadline:
-                return
-            self._timer.cancel()
-        self._armed_at = max(deadline, self._now())
-        self._timer = self._loop.call_at(self._armed_at, self._tick)
-
-    def _tick(self) -> None:
-        self._timer = None
-        self.core.advance(self._now())
-        self._settle()
-
-    async def _probe(self, dial: int, endpoint: str) -> None:
-        if await probe(endpoint, self.config.grace_secs) == "refused":
-            self.core.refused(dial, self._now())
-            self._settle()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

@@ -145,7 +145,7 @@ async def until(bus: ZmqBus, holds: Callable[[], Any]) -> None:
     """Wait until something holds; looked at whenever the bus' node has taken something in."""
     async with asyncio.timeout(TIMEOUT_SECS):
         while not holds():
-            await bus._node._bell.wait(None)
+            await bus._node._life.bell.wait(None)
 
 
 @contextmanager

@@ -1,0 +1,257 @@
+"""`Incarnation`: one life of a node (R1): one core on asyncio, with sockets, a clock and one timer.
+
+After everything that goes into the core the node *settles*: it does what the core wants done,
+hands on what the core reports, and re-arms the one timer. Messages sent within one turn of the
+event loop leave together at its end, or earlier once they fill a packet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from loguru import logger
+
+from zmqbus import wire
+from zmqbus.bell import Bell
+from zmqbus.config import MeshConfig
+from zmqbus.core import Node
+from zmqbus.core.channel import Channel
+from zmqbus.core.outbox import Action, Attach, Detach, Dial, Event, Hangup, Probe, Publish, Send
+from zmqbus.core.peers import Whereabouts
+from zmqbus.errors import WireError
+from zmqbus.net.probe import probe
+from zmqbus.net.transport import Transport
+from zmqbus.packets import NOBODY, NodeId, Packet, Plane
+
+
+class Incarnation:
+    """From `start` to `stop`; the `Handler` of its transport.
+
+    Args:
+        config: Tunables.
+        report: Takes what happened.
+        bind: See `MeshNode`.
+        advertise: See `MeshNode`.
+        insecure: See `MeshNode`.
+
+    Attributes:
+        core: The decisions.
+        transport: The sockets.
+        bell: Rings whenever something came from a peer.
+        running: Whether it was started and not stopped.
+    """
+
+    def __init__(
+        self,
+        config: MeshConfig,
+        report: Callable[[Event], None],
+        *,
+        bind: str,
+        advertise: str | None,
+        insecure: bool,
+    ) -> None:
+        seed = int.from_bytes(os.urandom(8))
+        self.core = Node(NodeId(os.urandom(8)), config, seed=seed)
+        self.transport = Transport(
+            self, bind=bind, advertise=advertise, config=config, insecure=insecure
+        )
+        self.bell = Bell()
+        self.running = False
+        self._config = config
+        self._report = report
+        self._timer: asyncio.Handle | None = None
+        self._armed_at = 0.0  # uvloop's handles do not tell
+        self._flush_handle: asyncio.Handle | None = None
+        self._unsent_msgs = self._unsent_bytes = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- life
+
+    async def start(self) -> None:
+        """Bind, and listen.
+
+        Raises:
+            BindError: The address is taken or not one of this machine.
+        """
+        self._loop = asyncio.get_running_loop()
+        await self.transport.open()
+        self.running = True
+        here = self.transport
+        where = Whereabouts(socket.gethostname(), os.getpid(), here.endpoints, here.data_endpoints)
+        self.core.start(where, self.now())
+        here.subscribe(wire.reader_topic(self.core.id))
+
+    async def stop(self) -> None:
+        """Say goodbye and close."""
+        self.core.leave("it said goodbye")
+        self.settle()
+        self.running = False
+        for handle in (self._timer, self._flush_handle):
+            if handle:
+                handle.cancel()
+        self._timer = self._flush_handle = None
+        for task in self._tasks:
+            task.cancel()
+        self.bell.ring()
+        await self.transport.close(min(0.5, self._config.linger_secs))
+
+    def now(self) -> float:
+        """The time of the core."""
+        return self._loop.time()
+
+    async def news(self, deadline: float) -> bool:
+        """Wait until something came from a peer; False once the time is over."""
+        remaining_secs = deadline - self.now()
+        return self.running and remaining_secs > 0 and await self.bell.wait(remaining_secs)
+
+    def publish(
+        self, channel: Channel, plane: Plane, audience: tuple[NodeId, ...] | None, body: bytes
+    ) -> None:
+        """See `MeshNode.publish`."""
+        self.core.publish(channel, plane, audience, body)
+        self._unsent_msgs += 1
+        self._unsent_bytes += len(body)
+        if (
+            plane is Plane.SYSTEM
+            or self._unsent_msgs >= self._config.batch_msgs
+            or self._unsent_bytes >= self._config.batch_bytes
+        ):
+            self.settle()
+        else:
+            self.settle_soon()
+
+    # -- transport.Handler
+
+    def system_frame(self, frame: bytes, stranger: bytes) -> None:
+        """A frame came in on the system plane."""
+        try:
+            sender, addressee, packet = wire.decode_system(frame)
+        except WireError as error:
+            self._count_bad(error)
+            return
+        refuse = self.core.receive(packet, sender, addressee, self.now())
+        if refuse:
+            self.transport.refuse(stranger, wire.encode_system(refuse, self.core.id, sender))
+
+    def refusal_frame(self, dial: int, frame: bytes) -> None:
+        """Whoever was dialled sent something back."""
+        try:
+            _, _, packet = wire.decode_system(frame)
+        except WireError as error:
+            self._count_bad(error)
+            return
+        self.core.refusal(dial, packet, self.now())
+
+    def data_frame(self, frame: bytes) -> None:
+        """A frame came in on the data plane."""
+        try:
+            sender, reader, batch = wire.decode_data(frame)
+        except WireError as error:
+            self._count_bad(error)
+            return
+        self.core.receive(batch, sender, reader or NOBODY, self.now())
+
+    def link_up(self, dial: int) -> None:
+        """The other side of a dial has completed the handshake."""
+        self.core.link_up(dial, self.now())
+
+    def link_down(self, dial: int, reason: str) -> None:
+        """A link has broken."""
+        self.core.link_down(dial, self.now())
+
+    def reader(self, topic: bytes, present: bool) -> None:
+        """Somebody subscribed to a topic, or the last of its readers has gone."""
+        node = wire.parse_reader_topic(topic)
+        if node is not None:
+            self.core.reader(node, present, self.now())
+
+    def turn_done(self) -> None:
+        """Everything of this turn has been delivered."""
+        self.settle()
+        self.bell.ring()
+
+    def _count_bad(self, error: WireError) -> None:
+        key = f"wire_{error.reason}"
+        self.core.counters[key] += 1
+        if self.core.counters[key] == 1:
+            logger.warning(
+                f"{self.core}: dropped a packet ({error}); more of its kind are only counted"
+            )
+
+    # -- settling
+
+    def settle_soon(self) -> None:
+        """Settle at the end of this turn of the loop."""
+        if self._flush_handle is None and self.running:
+            self._flush_handle = self._loop.call_soon(self.settle)
+
+    def settle(self) -> None:
+        """Do what the core wants done, report what happened, re-arm the timer."""
+        if not self.running:
+            return
+        if self._flush_handle:
+            self._flush_handle.cancel()
+            self._flush_handle = None
+        self._unsent_msgs = self._unsent_bytes = 0
+        for action in self.core.take_actions():
+            self._do(action)
+        for event in self.core.take_events():
+            self._report(event)
+        self._arm()
+
+    def _do(self, action: Action) -> None:
+        transport, me = self.transport, self.core.id
+        match action:
+            case Publish(reader, batch):
+                transport.publish(wire.encode_data(batch, me, reader))
+            case Send(dial, addressee, packet):
+                self._send(dial, addressee, packet)
+            case Dial(dial, endpoint):
+                transport.dial(dial, endpoint)
+            case Hangup(dial):
+                transport.hangup(dial)
+            case Attach(endpoint):
+                transport.attach(endpoint)
+            case Detach(endpoint):
+                transport.detach(endpoint)
+            case Probe(dial, endpoint):
+                self._spawn(self._probe(dial, endpoint))
+
+    def _send(self, dial: int, addressee: NodeId, packet: Packet) -> None:
+        try:
+            frame = wire.encode_system(packet, self.core.id, addressee)
+        except WireError as error:  # thousands of channels or subscribers with long names
+            self.core.counters["unsendable"] += 1
+            logger.error(f"{self.core}: cannot tell a peer all of this node: {error}")
+        else:
+            self.transport.send(dial, frame)
+
+    def _arm(self) -> None:
+        deadline = self.core.deadline()
+        if deadline is None:
+            return
+        if self._timer:
+            if self._armed_at <= deadline:
+                return
+            self._timer.cancel()
+        self._armed_at = max(deadline, self.now())
+        self._timer = self._loop.call_at(self._armed_at, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.core.advance(self.now())
+        self.settle()
+
+    async def _probe(self, dial: int, endpoint: str) -> None:
+        if await probe(endpoint, self._config.grace_secs) == "refused":
+            self.core.refused(dial, self.now())
+            self.settle()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
