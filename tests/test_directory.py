@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 from pipecat.bus import BusWorkerRegistryMessage
 from pipecat.registry.types import WorkerRegistryEntry
+from support.scripted import ANNE, Scripted, batch
 
 from zmqbus.core import Node
 from zmqbus.core.channel import Membership
 from zmqbus.directory import Directory
 from zmqbus.errors import BusStateError
-from zmqbus.packets import Interest, NodeId, channel_id
+from zmqbus.packets import Interest, NodeId, Status, channel_id
 
 A, B, C = NodeId(b"a" * 8), NodeId(b"b" * 8), NodeId(b"c" * 8)
 OURS = Interest(channel_id("acme"), "acme", "ra", 1, ("a",))
@@ -59,6 +60,30 @@ def test_peer_that_the_core_has_forgotten_is_lost(directory: Directory) -> None:
         0,
         None,
     )
+
+
+def test_health_of_a_peer_is_that_of_its_links_and_streams() -> None:
+    """Each plane and each way for itself, and the holes in what it sends (F12)."""
+    s = Scripted()
+    s.meet(ANNE, "anne")
+    directory = Directory(s.node, s.channel)
+
+    def health() -> tuple[bool | int, ...]:
+        (peer,) = directory.peers
+        planes = peer.system_up, peer.data_out, peer.data_in
+        return (*planes, peer.open_gaps, peer.closed_gaps)
+
+    assert health() == (True, True, True, 0, 0)
+    s.say(batch(2, b"b"))
+    assert health() == (True, True, True, 1, 0)
+    s.say(batch(1, b"a"))
+    assert health() == (True, True, True, 0, 1)
+    s.reader(ANNE, False)
+    assert health() == (True, False, True, 0, 1)
+    s.say(Status(0, False))
+    assert health() == (True, False, False, 0, 1)
+    s.link_down("tcp://anne")
+    assert health() == (False, False, False, 0, 1)
 
 
 def test_peer_that_has_gone_is_shown_as_it_was_last_seen(directory: Directory) -> None:

@@ -20,6 +20,11 @@ PEER = Peer(
     rtt_secs=None,
     lag_secs=0.0,
     behind_msgs=0,
+    system_up=True,
+    data_out=True,
+    data_in=True,
+    open_gaps=0,
+    closed_gaps=0,
 )
 
 

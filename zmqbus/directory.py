@@ -80,6 +80,8 @@ class Directory:
     def peer(self, node: NodeId, interest: Interest) -> Peer:
         """What is known of one peer."""
         known = self._core.peers.get(node)
+        member = self._channel.members.get(node)
+        inlets = member.inlets or () if member else ()
         return Peer(
             name=interest.runner,
             node=node.hex(),
@@ -92,6 +94,11 @@ class Directory:
             rtt_secs=known.rtt_secs if known else None,
             lag_secs=known.lag_secs if known else 0.0,
             behind_msgs=self._channel.outlets[Plane.DATA].behind_msgs(node),
+            system_up=known is not None and known.up and known.confirmed,
+            data_out=known is not None and known.reader_seen,
+            data_in=known is not None and known.sees_reader,
+            open_gaps=sum(inlet.hole > 0 for inlet in inlets),
+            closed_gaps=sum(inlet.closed_gaps for inlet in inlets),
         )
 
     def seen(self, node: NodeId) -> Peer:

@@ -19,8 +19,13 @@ class Peer:
         subscribers: Names that messages can be targeted at.
         workers: Workers of its last registry message.
         rtt_secs: Last round trip between the two event loops; None before the first.
-        lag_secs: How late its event loop runs its timers.
+        lag_secs: How late its event loop runs its timers, as it last said.
         behind_msgs: How many of our data messages it has not acknowledged.
+        system_up: Whether the system plane works: our link to it stands, and it answers there.
+        data_out: Whether it reads our data plane: its subscription is there.
+        data_in: Whether we read its data plane: it last said that our subscription is there.
+        open_gaps: Holes in its streams to us that are being repaired, at most one a plane.
+        closed_gaps: Holes closed since it came, by a repair or as an announced loss.
     """
 
     name: str
@@ -34,6 +39,11 @@ class Peer:
     rtt_secs: float | None
     lag_secs: float
     behind_msgs: int
+    system_up: bool
+    data_out: bool
+    data_in: bool
+    open_gaps: int
+    closed_gaps: int
 
     def __str__(self) -> str:
         return f"{self.name or 'observer'} ({self.node[:4]}, pid {self.pid} on {self.host})"

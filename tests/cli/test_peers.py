@@ -30,14 +30,18 @@ def channel() -> Iterator[str]:
 
 
 def test_a_runner_is_listed_with_its_worker(channel: str) -> None:
-    """One line for each runner: who, where, and what it hosts; status 0."""
+    """Who, where and what it hosts, and below it how it does; status 0."""
     done = run_peers("--channel", channel, "--wait", "40")
 
     assert (done.returncode, done.stderr) == (0, "")
-    (line,) = done.stdout.splitlines()
+    line, health = done.stdout.splitlines()
     assert line.startswith("greeter-runner (")
     assert line.endswith("  greeter")
     assert "tcp://127.0.0.1:" in line
+    assert health.startswith("    round trip ")
+    assert health.endswith(
+        " 0 messages behind, gaps 0 open 0 closed, system plane up, data plane out and in"
+    )
 
 
 def test_json_is_one_array_of_peers(channel: str) -> None:

@@ -32,7 +32,7 @@ def peers(
     watch: Annotated[bool, typer.Option("--watch", help="Go on, and print every change.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array per picture.")] = False,
 ) -> None:
-    """List the runners on a channel, where they are and which workers they host."""
+    """List the runners on a channel: where they are, which workers they host, how they do."""
     from zmqbus.demo.quiet import quiet_pipecat
 
     quiet_pipecat()
@@ -61,11 +61,11 @@ async def _print_changes(bus: ZmqBus, wait_secs: float, watch: bool, as_json: bo
     """Print each picture once it has settled; without `watch`, the first one."""
     loop = asyncio.get_running_loop()
     began = changed = loop.time()
-    seen: list[tuple[str, str, tuple[str, ...]]] = []
+    seen: list[tuple[object, ...]] = []
     printed = None
     while True:
         await asyncio.sleep(_POLL_SECS)
-        now, picture = loop.time(), [(p.node, p.state, p.workers) for p in bus.peers]
+        now, picture = loop.time(), [_outline(peer) for peer in bus.peers]
         if picture != seen:
             seen, changed = picture, now
         settled = seen and now - changed >= _SETTLE_SECS
@@ -76,13 +76,34 @@ async def _print_changes(bus: ZmqBus, wait_secs: float, watch: bool, as_json: bo
                 return bool(seen)
 
 
+def _outline(peer: Peer) -> tuple[object, ...]:
+    """What makes another picture when it changes."""
+    return peer.node, peer.state, peer.workers, peer.system_up, peer.data_out, peer.data_in
+
+
 def _print(peers: list[Peer], as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps([asdict(peer) for peer in peers]) + "\n")
     elif not peers:
         sys.stdout.write("Nobody is on this channel.\n")
     for peer in () if as_json else peers:
-        rtt = "" if peer.rtt_secs is None else f"  {peer.rtt_secs * 1000:.2f} ms"
         workers = ", ".join(peer.workers) or "no workers"
-        sys.stdout.write(f"{peer}  {peer.state}  {peer.endpoint}{rtt}  {workers}\n")
+        sys.stdout.write(f"{peer}  {peer.state}  {peer.endpoint}  {workers}\n")
+        sys.stdout.write(f"    {_health(peer)}\n")
     sys.stdout.flush()
+
+
+def _health(peer: Peer) -> str:
+    """How its links and its event loop do."""
+    ways = [way for way, works in (("out", peer.data_out), ("in", peer.data_in)) if works]
+    rtt = "not known" if peer.rtt_secs is None else f"{peer.rtt_secs * 1000:.2f} ms"
+    return ", ".join(
+        (
+            f"round trip {rtt}",
+            f"loop {peer.lag_secs * 1000:.0f} ms late",
+            f"{peer.behind_msgs:,} messages behind",
+            f"gaps {peer.open_gaps} open {peer.closed_gaps} closed",
+            f"system plane {'up' if peer.system_up else 'down'}",
+            f"data plane {' and '.join(ways) or 'down'}",
+        )
+    )

@@ -13,7 +13,7 @@ class Inlet:
 
     Invariants: everything owed up to ``cursor`` was delivered or given up; what is held early is
     sorted and has larger numbers; unless the inlet is stalled, it waits for something before it.
-    ``taken`` counts what was delivered or given up.
+    ``taken`` counts what was delivered or given up, ``closed_gaps`` the holes that were watched.
 
     Args:
         me: This node, to find its own exception in a broadcast.
@@ -27,6 +27,7 @@ class Inlet:
         self.head = cursor
         self.taken = 0
         self.duplicates = 0
+        self.closed_gaps = 0
         self.told_cursor = -1
         self.stalled = False
         self._me = me

@@ -157,6 +157,7 @@ class Traffic:
         if not inlet.hole:
             del self._delays[key]
             self._timers.cancel(timer)
+            inlet.closed_gaps += 1
             self._out.events.append(GapRepaired(*key))
             return
         early = inlet.early_msgs > 0
