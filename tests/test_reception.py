@@ -119,7 +119,7 @@ def channel() -> Channel:
         channel.members[node] = Membership(interest, present=True, admitted=True)
         for outlet in channel.outlets:
             outlet.add_reader(node)
-    channel.rebuild_routes()
+        channel.reroute(node)
     return channel
 
 

@@ -77,22 +77,24 @@ class Attendance:
         elif (member.interest, member.present) == (interest, present):
             return  # said again
         member.interest, member.present = interest, present
-        self._settle(channel, now)
+        self._settle(node, channel, now)
         if not member.admitted:
             key = ("conflict", (channel.interest.channel, node))
             if not self._timers.is_set(key):
                 self._timers.set(key, now + 2 * self._config.grace_secs)
         else:
-            self.reroute(channel)
+            self._reroute(node, channel)
 
-    def _settle(self, channel: Channel, now: float) -> None:
-        """Apply who may be here to who is here."""
-        for node in channel.settle_names():
-            if channel.members[node].admitted:
-                self._welcome(node, channel, now)
-            elif channel.members[node].present:
-                self._say_gone(node, channel, Departure.LOST, "an older runner has the same name")
-                self._disown(node, channel)
+    def _settle(self, node: NodeId, channel: Channel, now: float) -> None:
+        """Apply what a member's coming, going or change means for who may be here."""
+        for other in channel.settle_names(node):
+            member = channel.members[other]
+            if member.admitted:
+                self._welcome(other, channel, now)
+            elif member.present:
+                self._say_gone(other, channel, Departure.LOST, "an older runner has the same name")
+                self._disown(other, channel)
+            self._reroute(other, channel)
 
     def _welcome(self, node: NodeId, channel: Channel, now: float) -> None:
         for outlet in channel.outlets:
@@ -161,8 +163,7 @@ class Attendance:
         for outlet in channel.outlets:
             outlet.set_live(node, False)
         self._timers.cancel(("welcome", (channel.interest.channel, node)))
-        self._settle(channel, now)
-        self.reroute(channel)
+        self._settle(node, channel, now)
 
     def _say_gone(self, node: NodeId, channel: Channel, how: Departure, reason: str) -> None:
         member = channel.members[node]
@@ -180,7 +181,6 @@ class Attendance:
         for outlet in channel.outlets:
             outlet.drop_reader(node)
         self.forget(node, channel.interest.channel)
-        self.reroute(channel)
 
     def forget(self, node: NodeId, channel: ChannelId) -> None:
         """Expect nothing more of a peer on a channel."""
@@ -188,15 +188,23 @@ class Attendance:
             self._timers.cancel((kind, (channel, node)))
         self._traffic.forget(node, channel)
 
-    def drop(self, node: NodeId, channel: Channel) -> None:
+    def drop(self, node: NodeId, channel: Channel, now: float) -> None:
         """Remember nothing of a peer on a channel, neither what it is owed."""
         if node in channel.members:
+            channel.members[node].present = False
+            self._settle(node, channel, now)
             self._disown(node, channel)
             del channel.members[node]
 
-    def reroute(self, channel: Channel) -> None:
-        """Apply who hosts whom now, here or elsewhere."""
-        for name, holder, other in channel.rebuild_routes():
+    def alter(self, interest: Interest, channel: Channel) -> None:
+        """Replace what this node says of itself on a channel."""
+        self._note_shared(channel, channel.alter(interest))
+
+    def _reroute(self, node: NodeId, channel: Channel) -> None:
+        self._note_shared(channel, channel.reroute(node))
+
+    def _note_shared(self, channel: Channel, shared: list[tuple[str, NodeId, NodeId]]) -> None:
+        for name, holder, other in shared:
             self._out.events.append(NameShared(channel.interest.channel, name, holder, other))
 
     def _refuse(self, node: NodeId, channel: Channel, reason: Refusal, text: str) -> None:

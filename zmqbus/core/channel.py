@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from dataclasses import dataclass
 
 from zmqbus.config import MeshConfig
@@ -36,6 +37,9 @@ class Membership:
 class Channel:
     """State of one channel on this node.
 
+    Who holds a name and who hosts whom is kept up to date member by member (`settle_names`,
+    `reroute`): of a thousand members each newcomer costs what one costs.
+
     Args:
         me: This node.
         interest: What this node says of itself.
@@ -49,10 +53,12 @@ class Channel:
         self.snapshots: dict[str, bytes] = {}
         self.hosts: dict[str, tuple[NodeId, ...]] = {}
         self.observers: tuple[NodeId, ...] = ()
-        self._sharers: dict[str, int] = {}
         self.admitted = True
         self.stalled = False
         self._me = me
+        self._runners: dict[str, list[NodeId]] = {}  # who is present under a name, oldest first
+        self._names: dict[NodeId, str] = {}  # under which name a member stands there
+        self._hosting: dict[NodeId, tuple[str, ...]] = {}  # where a member stands in ``hosts``
         self.outlets = (
             _outlet(interest.channel, Plane.SYSTEM, config, head),
             _outlet(interest.channel, Plane.DATA, config, head),
@@ -104,46 +110,81 @@ class Channel:
                 return node
         return None
 
-    def rebuild_routes(self) -> list[tuple[str, NodeId, NodeId]]:
-        """Recompute who hosts whom; returns names that came to be shared: (name, holder, other).
+    def alter(self, interest: Interest) -> list[tuple[str, NodeId, NodeId]]:
+        """Replace what this node says of itself; returns names that came to be shared.
 
-        The holder is who gets what is sent here: this node itself, or else the oldest runner.
+        As (name, holder, other): the holder gets what is sent here, this node itself if it can.
         """
-        hosts: dict[str, list[NodeId]] = {}
-        readers = self.outlets[Plane.DATA].readers
-        nodes = [n for n, m in self.members.items() if m.admitted and n in readers]
-        for node in sorted(nodes, key=self.age):
-            for name in self.members[node].interest.subscribers:
-                hosts.setdefault(name, []).append(node)
-        self.hosts = {name: tuple(nodes) for name, nodes in hosts.items()}
-        self.observers = tuple(n for n in nodes if self.members[n].interest.observe_all)
-        for name in self.interest.subscribers:
-            if name in hosts:
-                hosts[name].insert(0, self._me)
-        before, self._sharers = self._sharers, {n: len(on) for n, on in hosts.items()}
+        before, self.interest = self.interest, interest
         return [
-            (name, on[0], on[-1])
-            for name, on in hosts.items()
-            if len(on) > max(1, before.get(name, 0))
+            (name, self._me, self.hosts[name][-1])
+            for name in interest.subscribers
+            if name in self.hosts and name not in before.subscribers
         ]
 
-    def settle_names(self) -> list[NodeId]:
-        """Let the oldest runner of each name hold it (R6); returns members whose case changed."""
-        present = {n: m.interest.runner for n, m in self.members.items() if m.present}
-        present[self._me] = self.interest.runner
-        holders: dict[str, NodeId] = {}
-        for node in sorted(present, key=self.age):
-            holders.setdefault(present[node], node)
-        holders.pop("", None)
-        self.admitted = holders.get(self.interest.runner, self._me) == self._me
+    def reroute(self, node: NodeId) -> list[tuple[str, NodeId, NodeId]]:
+        """Apply what a member hosts now; returns names that came to be shared, as `alter` does."""
+        before = self._hosting.pop(node, ())
+        for name in before:
+            self.hosts[name] = tuple(n for n in self.hosts[name] if n != node)
+            if not self.hosts[name]:
+                del self.hosts[name]
+        member = self.members[node]
+        takes_part = member.admitted and node in self.outlets[Plane.DATA].readers
+        if (takes_part and member.interest.observe_all) != (node in self.observers):
+            others = tuple(n for n in self.observers if n != node)
+            self.observers = others if len(others) < len(self.observers) else (*others, node)
+        if not takes_part:
+            return []
+        self._hosting[node] = hosted = tuple(dict.fromkeys(member.interest.subscribers))
+        for name in hosted:
+            self.hosts[name] = tuple(sorted((*self.hosts.get(name, ()), node), key=self.age))
+        return [shared for name in hosted if name not in before for shared in self._shared(name)]
+
+    def _shared(self, name: str) -> list[tuple[str, NodeId, NodeId]]:
+        hosts = self.hosts[name]
+        if name in self.interest.subscribers:
+            return [(name, self._me, hosts[-1])]
+        return [(name, hosts[0], hosts[-1])] if len(hosts) > 1 else []
+
+    def settle_names(self, node: NodeId) -> list[NodeId]:
+        """Let the oldest runner of each name hold it (R6), now that a member came, went or changed.
+
+        Returns:
+            The members whose case that changed.
+        """
+        rivals = self._enlist(node)
+        admitted, mine = self.admitted, self._runners.get(self.interest.runner)
+        self.admitted = not mine or self.age(self._me) < self.age(mine[0])
         changed = []
-        for node, member in self.members.items():
-            holds = holders.get(member.interest.runner, node) == node
-            admitted = self.admitted and member.present and holds
+        for other in rivals if self.admitted == admitted else self.members:
+            member = self.members[other]
+            admitted = self.admitted and member.present and self._holds(other)
             if admitted != member.admitted:
                 member.admitted = admitted
-                changed.append(node)
+                changed.append(other)
         return changed
+
+    def _enlist(self, node: NodeId) -> dict[NodeId, None]:
+        """Put a member where its name and age belong; returns who shares a name old or new."""
+        rivals: dict[NodeId, None] = {node: None}
+        name = self._names.pop(node, "")
+        if name:
+            self._runners[name].remove(node)
+            rivals.update(dict.fromkeys(self._runners[name]))
+            if not self._runners[name]:
+                del self._runners[name]
+        member = self.members[node]
+        if member.present and member.interest.runner:
+            self._names[node] = name = member.interest.runner
+            insort(self._runners.setdefault(name, []), node, key=self.age)
+            rivals.update(dict.fromkeys(self._runners[name]))
+        return rivals
+
+    def _holds(self, node: NodeId) -> bool:
+        """Whether no older runner has the name of a member that is present."""
+        name = self._names.get(node)
+        return not name or (name != self.interest.runner and self._runners[name][0] == node)
 
 
 def _outlet(channel: ChannelId, plane: Plane, config: MeshConfig, head: int) -> Outlet:

@@ -84,8 +84,7 @@ class Channels:
         """Replace what this node says of itself on a channel that is open."""
         channel = self.open_ones[interest.channel]
         if interest != channel.interest:
-            channel.interest = interest
-            self.attendance.reroute(channel)
+            self.attendance.alter(interest, channel)
             self._changed[interest.channel] = None
 
     def close(self, channel: ChannelId) -> None:
@@ -191,7 +190,7 @@ class Channels:
             channel = self.open_ones.get(closed)
             if theirs.pop(closed, None) and channel and node in channel.members:
                 self.attendance.depart(node, channel, Departure.LEFT, "it closed the channel", now)
-                self.attendance.drop(node, channel)
+                self.attendance.drop(node, channel, now)
         if grown and node in self.links.peers and self.links.peers[node].confirmed:
             self.links.gossip.tell(node)
 
@@ -217,14 +216,14 @@ class Channels:
             if node in channel.members:
                 self.attendance.depart(node, channel, how, reason, now)
 
-    def begin_anew(self, node: NodeId) -> None:
+    def begin_anew(self, node: NodeId, now: float) -> None:
         """The peer has forgotten all it had with us: nothing of the streams goes on."""
         for channel in self.open_ones.values():
-            self.attendance.drop(node, channel)
+            self.attendance.drop(node, channel, now)
 
-    def forgotten(self, node: NodeId) -> None:
+    def forgotten(self, node: NodeId, now: float) -> None:
         """Nothing of ``node`` is remembered any more, here or there."""
-        self.begin_anew(node)
+        self.begin_anew(node, now)
         self._interests.pop(node, None)
 
     def busy(self, node: NodeId, silent_secs: float) -> None:

@@ -88,7 +88,7 @@ class Contacts:
             endpoints=self.where.endpoints,
             data_endpoints=self.where.data_endpoints,
             interests=state.told,
-            known=len(self.peers),
+            known=self.dials.nodes,
             met=peer.met if peer else 0,
         )
         addressee = state.node if state.node and state.owned else NOBODY
@@ -118,7 +118,7 @@ class Contacts:
 
     # -- the end
 
-    def forget(self, peer: Peer) -> None:
+    def forget(self, peer: Peer, now: float) -> None:
         """Close all that leads to a peer, and remember nothing of it."""
         for dial, _ in self.dials.of(peer.node):
             self.dials.hang_up(dial)
@@ -128,7 +128,7 @@ class Contacts:
         for kind in ("forget", "status", "grace"):
             self._timers.cancel((kind, peer.node))
         del self.peers[peer.node]
-        self._overlay.forgotten(peer.node)
+        self._overlay.forgotten(peer.node, now)
 
     def bury(self, node: NodeId, how: Departure, now: float) -> None:
         """Let no gossip revive a node for a while (R10)."""

@@ -77,6 +77,11 @@ class Dials:
         """The dials of an address."""
         return list(self._at.get(endpoint, {}).values())
 
+    @property
+    def nodes(self) -> int:
+        """How many nodes are dialled, or linked with."""
+        return len(self._to)
+
     def __iter__(self) -> Iterator[int]:
         return iter(list(self._table))
 

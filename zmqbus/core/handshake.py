@@ -140,7 +140,7 @@ class Handshake:
                 if not peer.lost_reason:
                     reason = "it had given this node up"
                     self._liveness.lose(peer, Departure.LOST, reason, now)
-                self._overlay.begin_anew(peer.node)
+                self._overlay.begin_anew(peer.node, now)
             peer.remembers = met
         return dial
 

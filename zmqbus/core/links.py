@@ -170,7 +170,7 @@ class Links:
             case "grace":
                 self.liveness.run_out(self.peers[what], now)
             case "forget":
-                self._contacts.forget(self.peers[what])
+                self._contacts.forget(self.peers[what], now)
             case "tomb":
                 self._contacts.exhume(what)
             case "gossip":

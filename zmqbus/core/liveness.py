@@ -138,4 +138,4 @@ class Liveness:
         if not peer.lost_reason:
             self.lose(peer, how, reason, now)
         self._contacts.bury(peer.node, how, now)
-        self._contacts.forget(peer)
+        self._contacts.forget(peer, now)

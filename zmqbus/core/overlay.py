@@ -29,10 +29,10 @@ class Overlay(Protocol):
     def unlinked(self, node: NodeId, how: Departure, reason: str, now: float) -> None:
         """The peer departed or is lost; what it is owed is kept until `forgotten`."""
 
-    def begin_anew(self, node: NodeId) -> None:
+    def begin_anew(self, node: NodeId, now: float) -> None:
         """The peer has forgotten all it had with us: nothing of the streams goes on."""
 
-    def forgotten(self, node: NodeId) -> None:
+    def forgotten(self, node: NodeId, now: float) -> None:
         """Nothing of ``node`` is remembered any more, here or there."""
 
     def busy(self, node: NodeId, silent_secs: float) -> None:
