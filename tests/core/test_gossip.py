@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from support.scripted import ANNE, BERT, Scripted, interest
+from support.scripted import ANNE, BERT, Scripted, hello, interest
 
 from zmqbus.config import DEFAULT
 from zmqbus.core.outbox import (
     Dial,
 )
 from zmqbus.packets import (
+    NOBODY,
     Announce,
+    Hello,
     Member,
     Members,
     NodeId,
@@ -54,11 +56,38 @@ def test_newcomer_that_knows_less_is_told_who_shares_a_channel() -> None:
     assert {m.node for m in told.members} == {ANNE, BERT}
 
 
+def test_newcomer_that_dials_as_many_is_told_nothing() -> None:
+    """Of a thousand that it meets one tells it of all, not each of them (R9)."""
+    s = Scripted()
+    s.meet(ANNE, "anne")
+    s.say(hello("bert", interest("bert"), known=2), BERT, NOBODY)
+    s.link_up("tcp://bert")
+    s.say(hello("bert", interest("bert"), known=2, heard=s.token()), BERT)
+    s.reader(BERT, True)
+    s.say(Status(0, True), BERT)
+
+    assert s.sent(Members, BERT) == []
+
+
+def test_hello_says_how_many_are_dialled_too() -> None:
+    """Whoever was named needs not be named again (R9)."""
+    s = Scripted()
+    s.meet(ANNE, "anne")
+    s.say(Members((Member(BERT, ("tcp://bert",)),)))
+    s.node.discovered(("tcp://seed",), s.now)
+    s.step()
+    s.link_up("tcp://seed")
+
+    assert s.sent(Hello)[-1].known == 2
+
+
 def test_peer_that_opens_a_channel_is_told_who_is_there() -> None:
     """What was no matter at the first meeting is told when it is (R9)."""
     s = Scripted()
     s.meet(ANNE, "anne")
     s.greet(BERT, "bert", interest("bert", name="elsewhere"))
+    s.reader(BERT, True)
+    s.say(Status(0, True), BERT)
     s.clear()
 
     s.say(Announce((interest("bert"),)), BERT)

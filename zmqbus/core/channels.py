@@ -191,7 +191,7 @@ class Channels:
             if theirs.pop(closed, None) and channel and node in channel.members:
                 self.attendance.depart(node, channel, Departure.LEFT, "it closed the channel", now)
                 self.attendance.drop(node, channel, now)
-        if grown and node in self.links.peers and self.links.peers[node].confirmed:
+        if grown and node in self.links.peers and self.links.peers[node].stands:
             self.links.gossip.tell(node)
 
     def reachable(self, node: NodeId, now: float) -> None:
