@@ -12,9 +12,9 @@ from zmqbus.net.intake import Handler
 from zmqbus.net.sockets import (
     Context,
     Sock,
-    event_kind,
     monitor,
     new_socket,
+    parse_event,
     take_event,
     take_single,
 )
@@ -144,7 +144,7 @@ class LinkNews(Source):
         return take_event(self.socket)
 
     def _tell(self, event: bytes) -> None:
-        is_up = event_kind(event) == zmq.Event.HANDSHAKE_SUCCEEDED
+        is_up = parse_event(event)[0] == zmq.Event.HANDSHAKE_SUCCEEDED
         if is_up == self._is_up:
             return  # an attempt that failed
         self._is_up = is_up

@@ -105,10 +105,10 @@ def take_event(pair: Sock) -> bytes:
     return event
 
 
-def event_kind(event: bytes) -> int:
-    """Which of ``zmq.EVENT_…`` an event is."""
-    kind: int = _EVENT.unpack(event)[0]
-    return kind
+def parse_event(event: bytes) -> tuple[int, int]:
+    """Which of ``zmq.EVENT_…`` an event is, and its value: a descriptor, or what was wrong."""
+    kind, value = _EVENT.unpack(event)
+    return kind, value
 
 
 def take_single(socket: Sock, counters: Counter[str]) -> bytes | None:
