@@ -51,7 +51,10 @@ ROWS = {
     "jobs": _row("packets", _PIPECAT, packets=_IDS),
     "directory": _row("bell core errors packets views", _PIPECAT),
     "reception": _row("codec core errors packets", _PIPECAT),
-    "session": _row("core directory flush jobs node packets reception registry views", _PIPECAT),
+    "slices": _row(),
+    "session": _row(
+        "core directory flush jobs node packets reception registry slices views", _PIPECAT
+    ),
     "bus": _row(
         "bell codec config core errors jobs node packets registry session settings views", _PIPECAT
     ),

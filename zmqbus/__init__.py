@@ -21,7 +21,7 @@ The map, arrows pointing down (tests/test_layers.py holds every module to it)::
     packets.py    what peers say to each other
     config.py     every tunable; settings.py where they come from
     errors.py     every exception
-    views.py      what a bus tells of itself; bell.py waiting for news
+    views.py      what a bus tells of itself; bell.py waiting for news; slices.py long work
     cli/, demo/, examples/   the `zmqbus` command, its demo, and the handoff
 
 PROTOCOL.md, beside this file, says what peers say to each other.

@@ -27,6 +27,9 @@ from zmqbus.net.probe import probe
 from zmqbus.net.transport import Transport
 from zmqbus.packets import NOBODY, NodeId, Packet, Plane
 
+_LOOK_AROUND_SECS = 1.0
+"""How often the addresses of this machine are looked at; takes half a millisecond."""
+
 
 class Incarnation:
     """From `start` to `stop`; the `Handler` of its transport.
@@ -34,6 +37,7 @@ class Incarnation:
     Args:
         config: Tunables.
         report: Takes what happened.
+        moved: Called when it is reached under other addresses than before.
         bind: See `MeshNode`.
         advertise: See `MeshNode`.
         insecure: See `MeshNode`.
@@ -49,6 +53,7 @@ class Incarnation:
         self,
         config: MeshConfig,
         report: Callable[[Event], None],
+        moved: Callable[[], None],
         *,
         bind: str,
         advertise: str | None,
@@ -63,6 +68,7 @@ class Incarnation:
         self.running = False
         self._config = config
         self._report = report
+        self._moved = moved
         self._timer: asyncio.Handle | None = None
         self._armed_at = 0.0  # uvloop's handles do not tell
         self._flush_handle: asyncio.Handle | None = None
@@ -80,10 +86,23 @@ class Incarnation:
         self._loop = asyncio.get_running_loop()
         await self.transport.open()
         self.running = True
-        here = self.transport
-        where = Whereabouts(socket.gethostname(), os.getpid(), here.endpoints, here.data_endpoints)
-        self.core.start(where, self.now())
-        here.subscribe(wire.reader_topic(self.core.id))
+        self.core.start(self._where(), self.now())
+        self.transport.subscribe(wire.reader_topic(self.core.id))
+        if self.transport.can_move:
+            self._spawn(self._look_around())
+
+    def _where(self) -> Whereabouts:
+        told = self.transport.told
+        return Whereabouts(socket.gethostname(), os.getpid(), told.endpoints, told.data_endpoints)
+
+    async def _look_around(self) -> None:
+        """Notice when the addresses of this machine change: DHCP, Wi-Fi, sleep (R1)."""
+        while True:
+            await asyncio.sleep(_LOOK_AROUND_SECS)
+            if self.transport.look_around():
+                self.core.moved(self._where(), self.now())
+                self.settle()
+                self._moved()
 
     async def stop(self) -> None:
         """Say goodbye and close."""
@@ -134,6 +153,7 @@ class Incarnation:
             self._count_bad(error)
             return
         refuse = self.core.receive(packet, sender, addressee, self.now())
+        self._hand_on()
         if refuse:
             self.transport.refuse(stranger, wire.encode_system(refuse, self.core.id, sender))
 
@@ -154,6 +174,7 @@ class Incarnation:
             self._count_bad(error)
             return
         self.core.receive(batch, sender, reader or NOBODY, self.now())
+        self._hand_on()
 
     def link_up(self, dial: int) -> None:
         """The other side of a dial has completed the handshake."""
@@ -199,9 +220,13 @@ class Incarnation:
         self._unsent_msgs = self._unsent_bytes = 0
         for action in self.core.take_actions():
             self._do(action)
+        self._hand_on()
+        self._arm()
+
+    def _hand_on(self) -> None:
+        """Report what happened; of what came in at once, so that decoding counts in the turn."""
         for event in self.core.take_events():
             self._report(event)
-        self._arm()
 
     def _do(self, action: Action) -> None:
         transport, me = self.transport, self.core.id

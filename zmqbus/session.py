@@ -38,6 +38,7 @@ from zmqbus.jobs import OutstandingJobs
 from zmqbus.node import MeshNode
 from zmqbus.packets import Interest, NodeId, Plane
 from zmqbus.reception import Reception, Translator
+from zmqbus.slices import Slices
 from zmqbus.views import BusStats
 
 _RESUME_CHECK_SECS = 0.002
@@ -64,6 +65,7 @@ class Session:
         self._node = node
         self._translator = Translator(serializer, node.core.id, node.config.max_message_bytes)
         self._reception = Reception(self._translator, bus.name)
+        self._waiting = Slices(self._take_data, self._stall_if_behind)
         self._flushes = Flushes(bus.name, self._send_soon)
         self._jobs = OutstandingJobs()
         self._sent_msgs = self._sent_bytes = self._lost_msgs = self._waits = 0
@@ -90,6 +92,7 @@ class Session:
     def close(self) -> None:
         """The channel is closed: forget all who were there."""
         self._closed = True
+        self._waiting.clear()
         for runner in self.directory.close():
             registry.forget_runner(self._bus, runner)
 
@@ -122,11 +125,15 @@ class Session:
     # -- receiving (node.ChannelPort)
 
     def deliver(self, event: Delivered) -> None:
-        """Messages of a peer came."""
+        """Messages of a peer came. Data is decoded in slices; what is urgent never waits for it."""
+        if event.plane is Plane.DATA:
+            self._waiting.add((body, event.node) for body in event.bodies)
+            return
         for body in event.bodies:
             self._take(body, event.node)
-        if event.plane is Plane.DATA and not self.channel.stalled:
-            self._stall_if_behind()
+
+    def _take_data(self, data: tuple[bytes, NodeId]) -> None:
+        self._take(*data)
 
     def _take(self, body: bytes, node: NodeId) -> None:
         message = self._reception.take(self.channel, body, node)
@@ -139,22 +146,28 @@ class Session:
             self._bus.on_message_received(message)
 
     def _stall_if_behind(self) -> None:
-        if registry.backlog(self._bus) > self._node.config.inbox_msgs:
+        if not self.channel.stalled and self._backlog() > self._node.config.inbox_msgs:
             self._node.stall(self.channel, True)
             asyncio.get_running_loop().call_later(_RESUME_CHECK_SECS, self._resume)
 
     def _resume(self) -> None:
         if self._closed:
             return
-        if registry.backlog(self._bus) > self._node.config.inbox_msgs // 2:
+        if self._backlog() > self._node.config.inbox_msgs // 2:
             asyncio.get_running_loop().call_later(_RESUME_CHECK_SECS, self._resume)
         else:
             self._node.stall(self.channel, False)
+
+    def _backlog(self) -> int:
+        """How many messages wait for the slowest subscriber, decoded or not."""
+        return len(self._waiting) + registry.backlog(self._bus)
 
     # -- events
 
     def report(self, event: Event) -> None:
         """Something happened on the channel."""
+        if isinstance(event, SnapshotsArrived | PeerGone | PeerWithdrew):
+            self._waiting.finish()  # what was said before counts before
         match event:
             case SnapshotsArrived(_, node, bodies):
                 for body in bodies:
