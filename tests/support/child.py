@@ -12,6 +12,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 import traceback
 from functools import partial
 from typing import Any
@@ -71,6 +72,12 @@ class _Host:
     async def close(self, site: str) -> None:
         """End the runner."""
         await self.sites.pop(site).close()
+
+    async def block(self, secs: float) -> None:
+        """Keep the event loop and the GIL for so long."""
+        until = time.monotonic() + secs
+        while time.monotonic() < until:
+            pass
 
     async def sockets(self) -> int:
         """Count this process' sockets."""

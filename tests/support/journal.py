@@ -32,6 +32,11 @@ class Journal:
         if self._forward is not None:
             self._forward(worker, what, data)
 
+    @property
+    def notes(self) -> list[tuple[str, str, Any]]:
+        """All of them."""
+        return list(self._notes)
+
     def of(self, worker: str, what: str) -> list[Any]:
         """The data of every note that `worker` made of `what`, oldest first."""
         return [

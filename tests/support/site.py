@@ -14,16 +14,20 @@ from pipecat.workers.runner import WorkerRunner
 from support.journal import TIMEOUT_SECS, Journal
 from support.pipelines import PIPELINES
 from support.workers import WORKERS
-from zmqbus import MeshNode, ZmqBus
+from zmqbus import MeshConfig, MeshNode, ZmqBus
 
 _KINDS: dict[str, Any] = {**WORKERS, **PIPELINES}
 
 
 def make_bus(transport: str, options: dict[str, Any], node: MeshNode | None = None) -> WorkerBus:
-    """Make the bus of a site: ``"queue"`` for `AsyncQueueBus`, ``"zmq"`` for `ZmqBus`."""
+    """Make the bus of a site: ``"queue"`` for `AsyncQueueBus`, ``"zmq"`` for `ZmqBus`.
+
+    The options are those of the bus; ``config`` is a dictionary.
+    """
     if transport == "queue":
         return AsyncQueueBus()
-    return ZmqBus(node=node, **options)
+    config = MeshConfig(**options["config"]) if "config" in options else None
+    return ZmqBus(node=node, **{**options, "config": config})
 
 
 class Site:
@@ -43,8 +47,9 @@ class Site:
         self.runner = WorkerRunner(name=runner, bus=bus, **{"handle_sigint": False, **options})
         self.workers: dict[str, BaseWorker] = {}
         if isinstance(bus, ZmqBus):
-            for event in ("joined", "left", "lost", "refused"):
+            for event in ("joined", "left", "lost", "busy", "refused"):
                 bus.add_event_handler(f"on_peer_{event}", partial(self._note_peer, event))
+            bus.add_event_handler("on_messages_lost", self._note_loss)
         self._run: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -103,3 +108,6 @@ class Site:
 
     async def _note_peer(self, event: str, _bus: WorkerBus, peer: object, *_rest: object) -> None:
         self.journal.add("bus", event, str(peer))
+
+    async def _note_loss(self, _bus: WorkerBus, _peer: object, lost_msgs: int, *_: object) -> None:
+        self.journal.add("bus", "messages lost", lost_msgs)
