@@ -14,6 +14,7 @@ from zmqbus.core.timers import Timers
 from zmqbus.packets import MIN_VERSION, NOBODY, VERSION, Hello, NodeId, Packet
 
 _TOMBS_PER_PEER = 4
+_THIS_HOST = ("ipc:", "tcp://127.", "tcp://[::1]", "tcp://localhost:")
 
 
 class Contacts:
@@ -50,12 +51,24 @@ class Contacts:
     def dial(self, endpoints: tuple[str, ...], node: NodeId | None, limit: int, now: float) -> None:
         """Somebody, perhaps ``node``, may listen at these addresses: try those worth trying."""
         peer = self.peers.get(node) if node else None
-        if node == self.me or node in self._tombs or (peer and peer.dial is not None):
+        if node == self.me or node in self._tombs or (peer and self.is_reached(peer)):
             return
         fresh = [
             e for e in endpoints if e not in self.where.endpoints and not self.dials.is_shunned(e)
         ]
         self.dials.open(fresh, node, now, limit)
+
+    def is_reached(self, peer: Peer) -> bool:
+        """Whether a peer has proven to be where it is dialled, and says nothing else since."""
+        state = self.dials.get(peer.dial) if peer.dial is not None else None
+        return state is not None and state.proven and not state.stale
+
+    def redial(self, peer: Peer, now: float) -> None:
+        """Try all addresses of a peer at once, also those there was no use for before."""
+        for endpoint in peer.hello.endpoints:
+            self.dials.unshun(endpoint)
+        there = meant_for(peer.hello.endpoints, peer.hello.host, self.where.host)
+        self.dials.open(there, peer.node, now)
 
     def on(self, dial: int) -> Peer | None:
         """The peer that this dial is the link to."""
@@ -157,9 +170,25 @@ class Contacts:
         self.peers.clear()
 
 
+def meant_for(endpoints: tuple[str, ...], there: str, here: str) -> tuple[str, ...]:
+    """Addresses that a node on host ``there`` gave, as far as they mean the same ``here`` (R31)."""
+    if there == here:
+        return endpoints
+    return tuple(e for e in endpoints if not e.startswith(_THIS_HOST))
+
+
 def _data_endpoint(peer: Peer, endpoint: str) -> str:
-    """The XPUB address that goes with the ROUTER address that answered."""
-    hello = peer.hello
-    if endpoint in hello.endpoints[: len(hello.data_endpoints)]:
-        return hello.data_endpoints[hello.endpoints.index(endpoint)]
-    return hello.data_endpoints[0]
+    """The XPUB address that goes with the ROUTER address that answered.
+
+    One that the peer does not name, link-local or behind a router that forwards, is the one of the
+    same host with the port that goes with this port.
+    """
+    pairs = list(zip(peer.hello.endpoints, peer.hello.data_endpoints, strict=False))
+    for named, data_endpoint in pairs:
+        if named == endpoint:
+            return data_endpoint
+    host, _, port = endpoint.rpartition(":")
+    for named, data_endpoint in pairs:
+        if named.startswith("tcp:") and named.rpartition(":")[2] == port:
+            return f"{host}:{data_endpoint.rpartition(':')[2]}"
+    return peer.hello.data_endpoints[0]

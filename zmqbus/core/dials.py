@@ -25,6 +25,7 @@ class DialState:
         owned: Whether ``node`` has ever proven to be there.
         up: Whether the ZMTP handshake is done.
         proven: Whether ``node`` has repeated the token last said on this dial.
+        stale: Whether ``node`` has said since that it is not there any more.
         token: The token last said; 0 before the first.
         told: The interests that the last hello named.
     """
@@ -34,6 +35,7 @@ class DialState:
     owned: bool = False
     up: bool = False
     proven: bool = False
+    stale: bool = False
     token: int = 0
     told: tuple[Interest, ...] = ()
 
@@ -182,6 +184,20 @@ class Dials:
         self._timers.cancel(("dial", dial))
         self._timers.cancel(("hello", dial))
         return dial
+
+    def is_told(self, token: int, node: NodeId) -> bool:
+        """Whether a token was said on a dial that ``node`` has proven to be its own.
+
+        Nobody else knows it, also where the dial does not lead there any more.
+        """
+        state = self._table.get(token >> _SECRET_BITS)
+        return state is not None and state.owned and state.node == node and state.token == token
+
+    def move(self, node: NodeId, before: tuple[str, ...], after: tuple[str, ...]) -> None:
+        """``node`` has other addresses than before."""
+        for state in self._to.get(node, {}).values():
+            if state.endpoint in before + after:
+                state.stale = state.endpoint not in after
 
     def mine(self, token: int) -> int | None:
         """The dial that led back to this very node, judged by its token."""

@@ -10,14 +10,12 @@ from __future__ import annotations
 import random
 
 from zmqbus.config import MeshConfig
-from zmqbus.core.contacts import Contacts
+from zmqbus.core.contacts import Contacts, meant_for
 from zmqbus.core.overlay import Overlay
-from zmqbus.core.peers import Peer
 from zmqbus.core.timers import Timers
 from zmqbus.packets import Member, Members, NodeId
 
 _MEMBERS_PER_PACKET = 512
-_THIS_HOST = ("ipc:", "tcp://127.", "tcp://[::1]", "tcp://localhost:")
 
 
 class Gossip:
@@ -44,7 +42,7 @@ class Gossip:
             Member(p.node, endpoints)
             for p in self._contacts.peers.values()
             if p.linked and p.node != node and self._overlay.share_channel(p.node, node)
-            if (endpoints := _reachable(p, told))
+            if (endpoints := meant_for(p.hello.endpoints, p.hello.host, told.hello.host))
         ]
         for i in range(0, len(members), _MEMBERS_PER_PACKET):
             self._contacts.send(node, Members(tuple(members[i : i + _MEMBERS_PER_PACKET])))
@@ -64,11 +62,3 @@ class Gossip:
     def rest(self, now: float) -> None:
         """Say nothing before ``gossip_secs`` have passed."""
         self._timers.set(("gossip", None), now + self._config.gossip_secs)
-
-
-def _reachable(peer: Peer, told: Peer) -> tuple[str, ...]:
-    """Addresses of a peer that mean the same where ``told`` is (R31)."""
-    endpoints = peer.hello.endpoints
-    if peer.hello.host == told.hello.host:
-        return endpoints
-    return tuple(e for e in endpoints if not e.startswith(_THIS_HOST))

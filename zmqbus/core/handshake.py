@@ -74,14 +74,17 @@ class Handshake:
         return refuse
 
     def _is_sound(self, node: NodeId, hello: Hello) -> bool:
-        """Whether a hello can be true: an incarnation never moves."""
+        """Whether a hello can be true: only who knows our token has a new address (R1)."""
         if not hello.endpoints or not hello.data_endpoints:
             return False
         peer = self._peers.get(node)
-        return peer is None or (
-            (peer.hello.pid, peer.hello.endpoints, peer.hello.data_endpoints)
-            == (hello.pid, hello.endpoints, hello.data_endpoints)
+        if peer is None:
+            return True
+        stays = (peer.hello.endpoints, peer.hello.data_endpoints) == (
+            hello.endpoints,
+            hello.data_endpoints,
         )
+        return peer.hello.pid == hello.pid and (stays or self._dials.is_told(hello.heard, node))
 
     def _objection(self, node: NodeId, hello: Hello) -> Refuse | None:
         if hello.max_version < MIN_VERSION or hello.min_version > VERSION:
@@ -111,10 +114,11 @@ class Handshake:
             peer = self._peers[node] = Peer(node, met, hello, now, reader_seen=reader_seen)
             self._timers.set(("forget", node), now + self._config.tombstone_secs)
         dial = self._prove(peer, hello.heard, hello.met, now)
+        self._dials.move(node, peer.hello.endpoints, hello.endpoints)
         peer.hello, peer.heard_at = hello, now
         self._dials.expect(hello.endpoints, node)
-        if peer.dial is None:
-            self._dials.open(hello.endpoints, node, now)
+        if not self._contacts.is_reached(peer):
+            self._contacts.redial(peer, now)
         if dial is not None:
             self._proved(peer, dial, now)
         self._overlay.greeted(node, hello.interests, now)
@@ -166,8 +170,11 @@ class Handshake:
 
     def _use(self, peer: Peer, dial: int, now: float) -> None:
         """Keep ``dial`` for ``peer`` if it has no proven one, and hang up the others (R5)."""
-        if peer.dial is None or not self._dials[peer.dial].proven:
-            peer.dial, peer.up = dial, True
+        if peer.dial != dial and not self._contacts.is_reached(peer):
+            peer.dial, peer.up, peer.confirmed = dial, True, False
+        assert peer.dial is not None, "a dial that is proven is reached"
+        if self._dials[peer.dial].stale:
+            return  # one of the others leads where it is now
         for other, _ in self._dials.of(peer.node):
             if other != peer.dial:
                 self._dials.shun(other, now)

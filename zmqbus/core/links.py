@@ -69,11 +69,20 @@ class Links:
         self._contacts.where = where
         self.gossip.rest(now)
 
+    def moved(self, where: Whereabouts, now: float) -> None:
+        """This node listens elsewhere now: say so until it is heard (R1)."""
+        self._contacts.where = where
+        for dial in self._dials:
+            if self._dials[dial].up:
+                self._dials.renew_token(dial)
+                self._contacts.say_hello(dial, now)
+
     def discovered(
-        self, endpoints: tuple[str, ...], now: float, node: NodeId | None = None
+        self, endpoints: tuple[str, ...], now: float, node: NodeId | None, hearsay: bool
     ) -> None:
         """Somebody may listen at these addresses: all are tried at once, the first answer wins."""
-        self._contacts.dial(endpoints, node, self._config.max_dials, now)
+        limit = self._config.max_dials // 2 if hearsay else self._config.max_dials
+        self._contacts.dial(endpoints, node, limit, now)
 
     # -- what becomes of connections
 
@@ -99,6 +108,7 @@ class Links:
             if not peer.was_linked:
                 self._timers.hasten(("forget", peer.node), now + self._config.tombstone_secs)
             self._out.actions.append(Probe(dial, state.endpoint))
+            self._contacts.redial(peer, now)
         self._note_up(dial, False, now)
 
     def _note_up(self, dial: int, up: bool, now: float) -> None:

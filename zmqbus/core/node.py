@@ -84,11 +84,19 @@ class Node:
         """Say where this node listens; comes before everything else."""
         self._links.start(where, now)
 
+    def moved(self, where: Whereabouts, now: float) -> None:
+        """Say where this node listens from now on."""
+        self._links.moved(where, now)
+
     def discovered(
-        self, endpoints: tuple[str, ...], now: float, node: NodeId | None = None
+        self,
+        endpoints: tuple[str, ...],
+        now: float,
+        node: NodeId | None = None,
+        hearsay: bool = False,
     ) -> None:
-        """Somebody, perhaps ``node``, may listen at these addresses."""
-        self._links.discovered(endpoints, now, node)
+        """Somebody, perhaps ``node``, may listen at these addresses; anybody may have said so."""
+        self._links.discovered(endpoints, now, node, hearsay)
 
     def link_up(self, dial: int, now: float) -> None:
         """The connection of a dial was made."""
