@@ -12,7 +12,8 @@ import pytest
 from support.net_ends import Ends
 
 from zmqbus.errors import BindError, ConfigError, InsecureBindError
-from zmqbus.net.endpoint import interface_host, parse_dialable
+from zmqbus.net.addresses import interface_host
+from zmqbus.net.endpoint import parse_dialable
 
 SELF = "tcp://127.0.0.1:*"
 

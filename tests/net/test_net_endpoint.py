@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -13,12 +11,10 @@ from zmqbus.errors import ConfigError
 from zmqbus.net.endpoint import (
     IPC_PATH_BYTES,
     Endpoint,
-    interface_host,
     parse_advertise,
     parse_bind,
     parse_dialable,
     parse_seed,
-    routable_hosts,
 )
 
 GOOD = {
@@ -170,22 +166,6 @@ def test_bad_advertised_address_is_refused(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_advertise(text)
     assert (caught.value.setting, caught.value.value) == ("advertise", text)
-
-
-def test_routable_hosts_are_addresses_that_can_be_dialled() -> None:
-    """Each address of an interface is numeric, and loopback stands alone (Z22, D02)."""
-    hosts = routable_hosts(ipv6=True)
-    assert hosts
-    assert all(parse_dialable(str(Endpoint(host, 5))) for host in hosts)
-    assert len({ip_address(host).is_loopback for host in hosts}) == 1
-    assert all(ip_address(host).version == 4 for host in routable_hosts(ipv6=False))
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it has another name")
-def test_interface_is_found_by_name() -> None:
-    """The name of an interface stands for its address; any other name does not."""
-    assert interface_host("lo") == "127.0.0.1"
-    assert interface_host("no such interface") is None
 
 
 @pytest.mark.parametrize("parse", [parse_seed, parse_bind, parse_advertise])

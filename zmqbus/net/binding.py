@@ -6,19 +6,15 @@ import asyncio
 import errno
 import os
 import socket as stdlib_socket
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import zmq
 
 from zmqbus.errors import BindError, ConfigError
+from zmqbus.net.addresses import interface_host, routable_hosts, scoped_hosts
 from zmqbus.net.background import run_in_daemon
-from zmqbus.net.endpoint import (
-    DATA_SUFFIX,
-    Advertised,
-    Endpoint,
-    interface_host,
-    routable_hosts,
-)
+from zmqbus.net.endpoint import DATA_SUFFIX, Advertised, Endpoint
 from zmqbus.net.sockets import Sock
 
 RESOLVE_TIMEOUT_SECS = 5.0
@@ -107,24 +103,50 @@ async def _look_up(host: str, setting: str) -> str:
         raise ConfigError(setting, host, reason, remedy) from None
 
 
-async def told(
-    at: Endpoint, data_at: Endpoint, advertised: tuple[Advertised, ...]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What peers are told: the endpoints of the system and of the data plane, best first.
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What peers are told: the addresses of a node, best first.
+
+    Parameters:
+        endpoints: Of the system plane.
+        data_endpoints: Of the data plane, in the same order.
+        scoped_endpoints: Link-local ones of the system plane, without a scope; for mDNS only.
+    """
+
+    endpoints: tuple[str, ...] = ()
+    data_endpoints: tuple[str, ...] = ()
+    scoped_endpoints: tuple[str, ...] = ()
+
+
+async def told(at: Endpoint, data_at: Endpoint, advertised: tuple[Advertised, ...]) -> Told:
+    """What peers are told.
 
     Args:
         at: What the system plane is bound to, with its port.
         data_at: The same of the data plane.
         advertised: What the user wants told instead, if anything. Names in it are resolved here.
     """
-    if at.path:
-        return (str(at),), (str(data_at),)
-    pairs: list[tuple[Endpoint, Endpoint]] = []
-    for item in advertised:
-        system = Endpoint(host=item.host, port=item.port or at.port)
-        system = await numeric(system, "advertise")
-        pairs.append((system, replace(system, port=item.data_port or data_at.port)))
     if not advertised:
-        hosts = routable_hosts(at.host != "0.0.0.0") if at.is_wildcard else [at.host]
-        pairs = [(replace(at, host=host), replace(data_at, host=host)) for host in hosts]
-    return tuple(str(a) for a, _ in pairs), tuple(str(b) for _, b in pairs)
+        return told_of(at, data_at)
+    systems = [Endpoint(host=item.host, port=item.port or at.port) for item in advertised]
+    systems = [await numeric(system, "advertise") for system in systems]
+    ports = [item.data_port or data_at.port for item in advertised]
+    data = [replace(s, port=port) for s, port in zip(systems, ports, strict=True)]
+    return Told(_texts(systems), _texts(data))
+
+
+def told_of(at: Endpoint, data_at: Endpoint) -> Told:
+    """What peers are told if the user says nothing else: where it is bound, now (R31)."""
+    if not at.is_wildcard:
+        return Told((str(at),), (str(data_at),))
+    is_v6 = at.host != "0.0.0.0"
+    hosts = routable_hosts(is_v6)
+    return Told(
+        _texts(replace(at, host=host) for host in hosts),
+        _texts(replace(data_at, host=host) for host in hosts),
+        _texts(replace(at, host=host) for host in (scoped_hosts() if is_v6 else ())),
+    )
+
+
+def _texts(endpoints: Iterable[Endpoint]) -> tuple[str, ...]:
+    return tuple(map(str, endpoints))

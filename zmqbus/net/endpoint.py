@@ -10,25 +10,19 @@ import ipaddress
 import os
 import re
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-import ifaddr
-
 from zmqbus.errors import ConfigError
+from zmqbus.net.addresses import Address
 
 IPC_PATH_BYTES = 103 if sys.platform == "darwin" else 107
 """The longest path of a unix socket (Z18)."""
 DATA_SUFFIX = ".data"
 """What is added to an ipc path for the data plane."""
-MAX_ADVERTISED = 16
-"""Addresses told to peers, at most. More would only make hellos longer."""
 
 _WILDCARDS = frozenset({"*", "0.0.0.0", "::"})
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?\.?")
 _SEED_FORM = "write tcp://host:port or ipc:///path"
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,37 +155,6 @@ def parse_advertise(text: str, setting: str = "advertise") -> tuple[Advertised, 
             raise ConfigError(setting, text, "leaves no port for the data plane", form)
         parsed.append(Advertised(endpoint.host, endpoint.port, data))
     return tuple(parsed)
-
-
-def routable_hosts(ipv6: bool) -> list[str]:
-    """The addresses of this machine's interfaces that others may reach, best first (Z22).
-
-    IPv4 comes first. Loopback is all there is on a machine without a network (D02). Link-local IPv6
-    addresses are left out: they mean nothing without the name of an interface over there.
-
-    Args:
-        ipv6: Whether to include IPv6.
-    """
-    found = [a for a in _interface_addresses() if ipv6 or a.version == 4]
-    others = [a for a in found if not a.is_loopback] or found
-    others.sort(key=lambda a: (a.version, a.is_link_local))
-    return [str(a) for a in others[:MAX_ADVERTISED]]
-
-
-def interface_host(name: str) -> str | None:
-    """The first address of the interface with this name, IPv4 before IPv6; None if none has it."""
-    found = sorted(_interface_addresses(name), key=lambda a: a.version)
-    return str(found[0]) if found else None
-
-
-def _interface_addresses(name: str | None = None) -> Iterator[Address]:
-    for adapter in ifaddr.get_adapters():
-        if name is not None and name not in (adapter.name, adapter.nice_name):
-            continue
-        for ip in adapter.ips:
-            address = ipaddress.ip_address(ip.ip if isinstance(ip.ip, str) else ip.ip[0])
-            if not (address.version == 6 and address.is_link_local):
-                yield address
 
 
 def _parse(text: str, setting: str, remedy: str, whole: str | None = None) -> Endpoint:

@@ -14,7 +14,7 @@ import zmq
 from zmqbus.config import MeshConfig
 from zmqbus.errors import InsecureBindError
 from zmqbus.net.background import run_in_daemon
-from zmqbus.net.binding import bind_beside, bind_error, numeric, told
+from zmqbus.net.binding import Told, bind_beside, bind_error, numeric, told, told_of
 from zmqbus.net.claim import PathClaim
 from zmqbus.net.dial import Dial
 from zmqbus.net.endpoint import DATA_SUFFIX, Endpoint, parse_advertise, parse_bind, parse_dialable
@@ -78,11 +78,10 @@ class Transport:
         self._monitored: list[Sock] = []
         self._claim: PathClaim | None = None
         self.counters: Counter[str] = Counter()
-        self.endpoints: tuple[str, ...] = ()
-        self.data_endpoints: tuple[str, ...] = ()
+        self.told = Told()
 
     def __repr__(self) -> str:
-        where = self.endpoints[0] if self._is_open and self.endpoints else "closed"
+        where = self.told.endpoints[0] if self._is_open and self.told.endpoints else "closed"
         return f"<Transport {where} [{len(self._dials)} dials, {len(self._attached)} attached]>"
 
     @property
@@ -90,8 +89,28 @@ class Transport:
         """Whether only this machine can reach it."""
         return self._bind.is_local
 
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Where peers reach the system plane, best first."""
+        return self.told.endpoints
+
+    @property
+    def data_endpoints(self) -> tuple[str, ...]:
+        """Where they reach the data plane, in the same order."""
+        return self.told.data_endpoints
+
+    @property
+    def can_move(self) -> bool:
+        """Whether what peers are told changes with the addresses of this machine."""
+        return self._bind.is_wildcard and not self._advertised
+
+    def look_around(self) -> bool:
+        """See which addresses this machine has now; whether peers are to be told others then."""
+        before, self.told = self.told, told_of(*self._at)
+        return self.told != before
+
     async def open(self) -> None:
-        """Create the sockets and bind. Afterwards ``endpoints`` and ``data_endpoints`` are known.
+        """Create the sockets and bind. Afterwards it is known what peers are told, ``told``.
 
         Raises:
             BindError: The address is taken, or not one of this machine.
@@ -107,8 +126,8 @@ class Transport:
             self._make_sockets()
             if at.path:
                 self._claim = PathClaim(at.path, at.path + DATA_SUFFIX)
-            at, data_at = bind_beside(self._system.socket, self._readers.socket, at)
-            self.endpoints, self.data_endpoints = await told(at, data_at, self._advertised)
+            self._at = bind_beside(self._system.socket, self._readers.socket, at)
+            self.told = await told(*self._at, self._advertised)
         except zmq.ZMQError as error:
             await self.close(0)
             raise bind_error(at, error) from error
