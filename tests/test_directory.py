@@ -28,9 +28,10 @@ def directory() -> Directory:
     return Directory(node, node.open_channel(OURS, 0.0))
 
 
-def announce(directory: Directory, runner: str, *workers: str) -> None:
-    """Let a runner announce its workers."""
+def announce(directory: Directory, runner: str, *workers: str, **parents: str) -> None:
+    """Let a runner announce its workers, and children with their parents."""
     entries = [WorkerRegistryEntry(name=name) for name in workers]
+    entries += [WorkerRegistryEntry(name=name, parent=parents[name]) for name in parents]
     directory.note_registry(BusWorkerRegistryMessage(source=runner, runner=runner, workers=entries))
 
 
@@ -87,13 +88,16 @@ def test_health_of_a_peer_is_that_of_its_links_and_streams() -> None:
 
 
 def test_peer_that_has_gone_is_shown_as_it_was_last_seen(directory: Directory) -> None:
-    """With its new state; its workers are known no more."""
+    """With its new state and its last workers, until they are forgotten, roots and children."""
     admit(directory, B, THEIRS)
-    announce(directory, "rb", "llm")
-    assert directory.peers[0].workers == ("llm",)
-    gone = directory.note_gone(B, "left")
-    assert (gone.name, gone.state, gone.subscribers) == ("rb", "left", ("b",))
+    announce(directory, "rb", "llm", tts="llm")
+    assert directory.peers[0].workers == ("llm", "tts")
+    gone = directory.note_gone(B, replace(THEIRS, subscribers=("b", "c")), "left")
+    assert (gone.name, gone.state, gone.subscribers) == ("rb", "left", ("b", "c"))
+    assert gone.workers == ("llm", "tts")
+    assert directory.forget("rb") == ("llm",)
     assert directory.peer(B, THEIRS).workers == ()
+    assert directory.forget("rb") == ()
 
 
 def test_close_tells_whose_workers_were_known(directory: Directory) -> None:

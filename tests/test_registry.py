@@ -15,7 +15,7 @@ from support.journal import TIMEOUT_SECS, Journal
 from support.site import Site
 
 from zmqbus import ZmqBus, registry
-from zmqbus.core.outbox import PeerWithdrew
+from zmqbus.core.outbox import Departure, PeerWithdrew
 from zmqbus.packets import Interest, NodeId
 
 OpenSite = Callable[..., Coroutine[Any, Any, Site]]
@@ -110,7 +110,8 @@ async def test_peer_that_withdrew_before_it_joined_leaves_no_worker(mesh: Mesh) 
         await bus.send(BusWorkerRegistryMessage(source="ghost", runner="ghost", workers=[entry]))
         await stays.knows("llm")
         interest = Interest(session.channel.interest.channel, mesh.channel, "ghost", 1)
-        session.report(PeerWithdrew(interest.channel, NodeId(b"ghost..."), interest, "gone"))
+        ghost = NodeId(b"ghost...")
+        session.report(PeerWithdrew(interest.channel, ghost, interest, Departure.LOST, "gone"))
         assert "llm" not in stays.runner.registry
         with pytest.raises(TimeoutError):
             await bus.wait_for_worker("llm", timeout_secs=0.01)

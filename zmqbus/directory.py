@@ -31,6 +31,7 @@ class Directory:
         self._core = core
         self._channel = channel
         self._workers: dict[str, tuple[str, ...]] = {}
+        self._roots: dict[str, tuple[str, ...]] = {}
         self._last: dict[NodeId, Peer] = {}
         self._bell = Bell()
         self._closed = False
@@ -39,7 +40,9 @@ class Directory:
 
     def note_registry(self, message: BusWorkerRegistryMessage) -> None:
         """A runner, perhaps our own, has announced its workers."""
-        self._workers[message.runner] = tuple(entry.name for entry in message.workers)
+        entries = message.workers
+        self._workers[message.runner] = tuple(entry.name for entry in entries)
+        self._roots[message.runner] = tuple(e.name for e in entries if e.parent is None)
         self._bell.ring()
 
     def note_joined(self, node: NodeId, interest: Interest) -> Peer:
@@ -48,16 +51,18 @@ class Directory:
         self._bell.ring()
         return peer
 
-    def note_gone(self, node: NodeId, state: str) -> Peer:
-        """A peer that had joined has gone, and its workers with it; as it was last seen."""
-        peer = self._last.pop(node)
-        self.forget(peer.name)
-        return replace(peer, state=state)
+    def note_gone(self, node: NodeId, interest: Interest, state: str) -> Peer:
+        """A peer that had joined has gone; as it was last seen."""
+        workers = self._workers.get(interest.runner, ())
+        return replace(
+            self._last.pop(node), state=state, subscribers=interest.subscribers, workers=workers
+        )
 
-    def forget(self, runner: str) -> None:
-        """A runner's workers are gone."""
+    def forget(self, runner: str) -> tuple[str, ...]:
+        """A runner's workers are gone; returns the root workers among them."""
         self._workers.pop(runner, None)
         self._bell.ring()
+        return self._roots.pop(runner, ())
 
     def close(self) -> list[str]:
         """End all waiting; returns the runners whose workers were known."""

@@ -12,7 +12,13 @@ from collections.abc import Coroutine
 from typing import Any
 
 from loguru import logger
-from pipecat.bus import BusMessage, BusSystemMessage, BusWorkerRegistryMessage, WorkerBus
+from pipecat.bus import (
+    BusMessage,
+    BusSystemMessage,
+    BusWorkerErrorMessage,
+    BusWorkerRegistryMessage,
+    WorkerBus,
+)
 from pipecat.bus.serializers.base import MessageSerializer
 
 from zmqbus import registry
@@ -176,9 +182,8 @@ class Session:
                 self._fire("on_peer_joined", self.directory.note_joined(node, interest))
             case PeerGone():
                 self._part(event)
-            case PeerWithdrew(_, node, interest, reason):
-                self.directory.forget(interest.runner)
-                self._forget(node, interest, reason)
+            case PeerWithdrew(_, node, interest, how, reason):
+                self._forget(node, interest, how, reason)
             case PeerBusy(_, node, interest, silent_secs):
                 self._fire("on_peer_busy", self.directory.peer(node, interest), silent_secs)
             case PeerRefused(_, _, text):
@@ -196,16 +201,24 @@ class Session:
                 logger.debug(f"{self._bus}: {event}")
 
     def _part(self, event: PeerGone) -> None:
-        peer = self.directory.note_gone(event.node, event.how.value)
+        peer = self.directory.note_gone(event.node, event.interest, event.how.value)
         logger.info(f"{self._bus}: {peer} {peer.state}: {event.reason}")
-        self._forget(event.node, event.interest, f"it {peer.state}: {event.reason}")
+        self._forget(event.node, event.interest, event.how, event.reason)
         name = "on_peer_left" if event.how is Departure.LEFT else "on_peer_lost"
         self._fire(name, peer, event.reason)
 
-    def _forget(self, node: NodeId, interest: Interest, reason: str) -> None:
-        """A runner has gone: its workers leave the registry, its jobs are answered (R24)."""
+    def _forget(self, node: NodeId, interest: Interest, how: Departure, reason: str) -> None:
+        """A runner has gone: its workers leave the registry, its jobs are answered (R24).
+
+        What a crashed worker would have said of itself is said for the root workers of a runner
+        that was lost; who says goodbye says nothing of the kind.
+        """
         registry.forget_runner(self._bus, interest.runner)
-        why = f"runner {interest.runner!r} is gone, {reason}"
+        roots, lost = self.directory.forget(interest.runner), how is Departure.LOST
+        why = f"runner {interest.runner!r} {'was lost' if lost else 'left'}: {reason}"
+        for name in roots if lost else ():
+            if name not in self.channel.interest.subscribers:  # a successor here is well
+                self._bus.on_message_received(BusWorkerErrorMessage(source=name, error=why))
         for answer in self._jobs.fail(node, interest.subscribers, why):
             self._bus.on_message_received(answer)
 

@@ -245,7 +245,9 @@ def test_peer_that_goes_before_it_joined_takes_what_was_heard_of_it_along() -> N
     s.say(Bye())
 
     assert s.seen(PeerGone) == []
-    assert [(w.node, w.interest.runner) for w in s.seen(PeerWithdrew)] == [(ANNE, "anne")]
+    (withdrew,) = s.seen(PeerWithdrew)
+    assert (withdrew.node, withdrew.interest.runner) == (ANNE, "anne")
+    assert withdrew.how is Departure.LEFT
 
 
 def test_hello_that_names_fewer_channels_closes_the_others() -> None:

@@ -16,6 +16,7 @@ from zmqbus.core.outbox import (
     PeerBusy,
     PeerGone,
     PeerJoined,
+    PeerWithdrew,
 )
 from zmqbus.core.peers import PeerState
 from zmqbus.packets import (
@@ -217,6 +218,21 @@ def test_reached_but_never_linked_peer_is_forgotten_after_its_link_broke() -> No
 
     assert s.node.peers == {}
     assert s.did(Detach) == [Detach("tcp://anne/data")]
+
+
+def test_peer_that_dies_before_it_was_linked_withdraws_in_time() -> None:
+    """What was heard of it is not believed for a minute (R20, R24, F3)."""
+    s = Scripted()
+    s.greet(ANNE, "anne", interest("anne"))
+    s.say(Welcome(ROOM, 0, 0, (b"snapshot",)))
+    s.link_down("tcp://anne")
+    s.wait(DEFAULT.grace_secs)
+
+    (withdrew,) = s.seen(PeerWithdrew)
+    assert (withdrew.how, withdrew.reason) == (Departure.LOST, "its link was down for 1 s")
+    s.wait(DEFAULT.tombstone_secs)
+    assert s.node.peers == {}
+    assert len(s.seen(PeerWithdrew)) == 1
 
 
 def test_busy_peer_whose_handshake_is_late_is_not_forgotten() -> None:

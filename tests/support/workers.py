@@ -111,11 +111,14 @@ class Server(NotingWorker):
 
     @handles("stream")
     async def stream(self, message: BusJobRequestMessage) -> None:
-        """Stream as many chunks as the payload says."""
-        count = (message.payload or {})["chunks"]
+        """Stream as many chunks as the payload says; where it says so, without an end."""
+        payload = message.payload or {}
+        count = payload["chunks"]
         await self.send_job_stream_start(message.job_id, {"chunks": count})
         for index in range(count):
             await self.send_job_stream_data(message.job_id, {"index": index})
+        if payload.get("endless"):
+            await self.hold(message)
         await self.send_job_stream_end(message.job_id, {"sent": count})
 
     @handles("progress")

@@ -171,7 +171,7 @@ class Attendance:
         if member.joined:
             self._out.events.append(PeerGone(channel_id, node, interest, how, reason))
         elif member.heard:
-            self._out.events.append(PeerWithdrew(channel_id, node, interest, reason))
+            self._out.events.append(PeerWithdrew(channel_id, node, interest, how, reason))
         member.joined = member.heard = False
 
     def _disown(self, node: NodeId, channel: Channel) -> None:

@@ -91,7 +91,8 @@ class Liveness:
     def refresh(self, peer: Peer, now: float) -> None:
         """Draw the conclusions from a changed fact."""
         key = ("grace", peer.node)
-        if peer.live or not peer.was_linked:
+        broken = peer.was_linked and not peer.live or peer.dial is not None and not peer.up
+        if peer.lost_reason or not broken:
             self._timers.cancel(key)
         elif not self._timers.is_set(key):
             self._timers.set(key, now + self._config.grace_secs)

@@ -103,6 +103,7 @@ class PeerWithdrew:
     channel: ChannelId
     node: NodeId
     interest: Interest
+    how: Departure
     reason: str
 
 
