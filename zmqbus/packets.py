@@ -168,6 +168,7 @@ class Status:
         lag_us: How late the sender's event loop runs its timers, in microseconds.
         states: Only streams with news.
         met: See `Hello`.
+        every_ms: How long the next status may take, in milliseconds; 0 if that was not said.
     """
 
     heard: int
@@ -177,6 +178,7 @@ class Status:
     lag_us: int = 0
     states: tuple[StreamState, ...] = ()
     met: int = 0
+    every_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

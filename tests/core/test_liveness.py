@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from support.scripted import ANNE, ROOM, Scripted, hello, interest
+from support.scripted import ANNE, BERT, ROOM, Scripted, hello, interest
 
 from zmqbus.config import DEFAULT
 from zmqbus.core.outbox import (
@@ -196,6 +196,37 @@ def test_peer_that_falls_silent_before_it_was_linked_is_told_hello() -> None:
     s.wait(DEFAULT.heartbeat_secs)
 
     assert {h.token for h in s.sent(Hello, ANNE)} == {s.tokens["anne"]}
+
+
+FEW = replace(DEFAULT, heartbeats_per_sec=0.5)
+"""So that two linked peers share a heartbeat of two seconds, and each hears one every four."""
+
+
+def test_many_linked_peers_share_the_heartbeats() -> None:
+    """Each of n hears one every n / `heartbeats_per_sec` and is told so; who is not linked, all."""
+    s = Scripted(FEW)
+    s.meet(ANNE, "anne")
+    s.greet(BERT, "bert", interest("bert"))
+    s.wait(DEFAULT.heartbeat_secs)
+    s.clear()
+
+    s.wait(8.0)
+
+    assert [status.every_ms for status in s.sent(Status, ANNE)] == [4000, 4000]
+    assert [status.every_ms for status in s.sent(Status, BERT)] == [500] * 16
+
+
+def test_peer_that_announced_its_silence_is_not_busy() -> None:
+    """What it said it would take is added to ``busy_after_secs`` (R20)."""
+    s = Scripted()
+    s.meet(ANNE, "anne")
+    s.say(Status(0, True, every_ms=4000))
+    s.wait(DEFAULT.busy_after_secs + 3.5)
+    assert s.seen(PeerBusy) == []
+
+    s.wait(2 * DEFAULT.heartbeat_secs)
+
+    assert len(s.seen(PeerBusy)) == 1
 
 
 def test_silent_peer_that_was_never_reached_is_left_to_its_dials() -> None:

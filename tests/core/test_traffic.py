@@ -246,6 +246,24 @@ def test_nack_of_somebody_who_is_owed_nothing_is_counted() -> None:
 # -- acknowledgement
 
 
+def test_lost_tail_is_told_of_however_rare_heartbeats_are() -> None:
+    """Whoever has not acknowledged everything hears how far it goes every half second (R13)."""
+    s = Scripted(replace(DEFAULT, heartbeats_per_sec=0.1))
+    s.meet(ANNE, "anne")
+    s.wait(DEFAULT.heartbeat_secs)
+    s.publish(b"a")
+    s.clear()
+
+    s.wait(2 * DEFAULT.heartbeat_secs)
+
+    states = [status.states for status in s.sent(Status, ANNE)]
+    assert states == [(StreamState(ROOM, Plane.DATA, 1, -1),)] * 2
+    s.state(ANNE, Plane.DATA, cursor=1)
+    s.clear()
+    s.wait(8.0)
+    assert s.sent(Status, ANNE) == []
+
+
 def test_arrivals_are_acknowledged_after_a_moment(s: Scripted) -> None:
     """Acknowledgements wait for company (R17)."""
     s.wait(DEFAULT.heartbeat_secs + 0.01)

@@ -6,8 +6,10 @@ Deaths are not gossiped: each node judges by its own link, so a false rumour can
 and nobody needs to refute one (R9a). There are two levels (R20). That host, link and process live
 is told by ZMTP heartbeats, which need no event loop at the other end; a link that is down for
 ``grace_secs``, or whose address refuses connections, makes the peer *lost*. That the event loop
-turns is told by `Status`; its silence over a live link makes the peer *busy*, never lost, and no
-more than the lateness of this node's own loop is ever held against a peer (R21).
+turns is told by `Status`; its silence over a live link makes the peer *busy*, never lost, and the
+lateness of this node's own loop is never held against a peer (R21). Among hundreds heartbeats would
+be most of the traffic, so there they come less often, which each of them announces: nothing but
+"busy" depends on them.
 
 A lost peer is dialled, and what it is owed is kept, for ``tombstone_secs``. The departed and the
 provably dead leave a tombstone, so that gossip does not bring them back (R10).
@@ -49,7 +51,7 @@ class Liveness:
         """A heartbeat: the peer's event loop turns."""
         peer.heard_at, peer.busy = now, False
         peer.clock_us, peer.clock_at = status.sent_at_us, now
-        peer.lag_secs = status.lag_us / 1e6
+        peer.lag_secs, peer.every_secs = status.lag_us / 1e6, status.every_ms / 1e3
         if status.echo_us:
             peer.rtt_secs = max(0.0, now - status.echo_us / 1e6)
         peer.sees_reader = status.sees_reader
@@ -64,9 +66,11 @@ class Liveness:
 
     def say_status(self, peer: Peer, now: float) -> None:
         """Say that this node's event loop turns, and where the streams stand."""
-        self._timers.set(("status", peer.node), now + self._config.heartbeat_secs)
+        every_secs = self._every_secs(peer)
+        self._timers.set(("status", peer.node), now + every_secs)
         silent_secs = now - peer.heard_at - self.lag_secs
-        if silent_secs > self._config.busy_after_secs:
+        stretch_secs = max(0.0, peer.every_secs - self._config.heartbeat_secs)
+        if silent_secs > self._config.busy_after_secs + stretch_secs:
             self._mind_silence(peer, silent_secs, now)
         held_us = int((now - peer.clock_at) * 1e6)
         status = Status(
@@ -77,8 +81,16 @@ class Liveness:
             lag_us=int(self.lag_secs * 1e6),
             states=self._overlay.take_states(peer.node) if peer.confirmed else (),
             met=peer.met,
+            every_ms=int(every_secs * 1e3),
         )
         self._contacts.send(peer.node, status)
+
+    def _every_secs(self, peer: Peer) -> float:
+        """How long to wait between two heartbeats: longer when many linked peers hear them."""
+        if not peer.stands:
+            return self._config.heartbeat_secs
+        share_secs = len(self._contacts.peers) / self._config.heartbeats_per_sec
+        return max(self._config.heartbeat_secs, share_secs)
 
     def _mind_silence(self, peer: Peer, silent_secs: float, now: float) -> None:
         if peer.was_linked:

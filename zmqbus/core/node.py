@@ -83,6 +83,7 @@ class Node:
     def start(self, where: Whereabouts, now: float) -> None:
         """Say where this node listens; comes before everything else."""
         self._links.start(where, now)
+        self._traffic.mind_tails(now)
 
     def moved(self, where: Whereabouts, now: float) -> None:
         """Say where this node listens from now on."""
@@ -233,7 +234,7 @@ class Node:
         while key := self._timers.pop_due(now):
             kind, what = key
             if not (self._links.fire(kind, what, now) or self._attendance.fire(kind, what, now)):
-                self._traffic.fire(kind, what, now)  # type: ignore[arg-type]
+                self._traffic.fire(kind, what, now)
 
     def deadline(self) -> float | None:
         """When `advance` has to be called next; None for never."""

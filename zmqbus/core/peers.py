@@ -58,6 +58,7 @@ class Peer:
         clock_us: Its clock as last told, and ``clock_at`` when; to echo.
         rtt_secs: The last round trip measured; None before the first.
         lag_secs: How late its event loop says it is.
+        every_secs: How long it says that the time between two heartbeats may be.
     """
 
     node: NodeId
@@ -79,6 +80,7 @@ class Peer:
     clock_at: float = 0.0
     rtt_secs: float | None = None
     lag_secs: float = 0.0
+    every_secs: float = 0.0
 
     @property
     def linked(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 from zmqbus.config import MeshConfig
 from zmqbus.core.channel import Channel
@@ -168,9 +169,23 @@ class Traffic:
         self._delays[key] = self._config.nack_delay_secs if early else self._config.tail_delay_secs
         self._timers.set(timer, now + self._delays[key])
 
-    def fire(self, kind: str, key: StreamKey, now: float) -> None:
-        """Handle a timer of a stream that came due."""
-        assert kind == "nack", f"no part of the core owns the timer {kind!r}"
+    def mind_tails(self, now: float) -> None:
+        """Tell those who have not acknowledged everything how far that goes (R13), now and then."""
+        for channel in self._channels.values():
+            for outlet in channel.outlets:
+                for node in outlet.unacknowledged():
+                    self._links.liveness.hurry(node, now)
+        self._timers.set(("tails", None), now + self._config.heartbeat_secs)
+
+    def fire(self, kind: str, what: Any, now: float) -> None:
+        """Handle a timer that came due."""
+        if kind == "tails":
+            self.mind_tails(now)
+        else:
+            assert kind == "nack", f"no part of the core owns the timer {kind!r}"
+            self._ask(what, now)
+
+    def _ask(self, key: StreamKey, now: float) -> None:
         channel, node, plane = key
         inlet = self._inlet(node, channel, plane)
         if inlet is None or not inlet.hole:
