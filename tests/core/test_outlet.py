@@ -259,6 +259,33 @@ def test_messages_for_others_leave_nobody_behind() -> None:
     assert made.last_owed(ANNE) == 8
 
 
+def test_reader_that_is_owed_nothing_is_never_waited_for() -> None:
+    """However much another one, which was given up on, is sent meanwhile (R17)."""
+    made = outlet(ANNE, BERT)
+    assert made.blockers() == []
+    made.give_up_on(ANNE)
+    for _ in range(8):
+        made.append(b"a", (ANNE,))
+        assert made.blockers() == []
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_history_ends_with_the_last_acknowledgement(order: tuple[int, ...]) -> None:
+    """In whichever order readers acknowledge, what all have is dropped, and nothing else (R15)."""
+    readers = (ANNE, BERT, NodeId(b"peercara"))
+    made = outlet(*readers)
+    made.append(b"a", None)
+    made.append(b"b", None)
+
+    for place in order:
+        assert made.kept == (2, 2)
+        made.acknowledge(readers[place], 1)
+    assert made.kept == (1, 1)
+    for place in order:
+        made.acknowledge(readers[place], 2)
+    assert made.kept == (0, 0)
+
+
 def test_reopened_outlet_numbers_on() -> None:
     """The numbers of a former life are not used again (R12)."""
     made = outlet(ANNE, head=40)

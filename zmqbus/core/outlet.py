@@ -123,6 +123,7 @@ class Outlet:
         self._last_targeted: dict[NodeId, int] = {}
         self._runs: list[_Run] = []
         self._slowest: tuple[int, int] | None = None
+        self._holder: NodeId | None = None  # a reader for whom the oldest entry was kept
 
     # -- readers
 
@@ -305,6 +306,8 @@ class Outlet:
         """Live readers that are further behind than the window and not yet given up on."""
         if not self._entries or not self._over(self._slowest or self._find_slowest()):
             return []
+        self._catch_up(self.readers)  # who is owed nothing holds nobody up
+        self._slowest = None
         return [
             node
             for node, r in self.readers.items()
@@ -346,8 +349,22 @@ class Outlet:
         return self._entries[number - self._base - 1].end_bytes
 
     def _trim(self) -> None:
+        """Drop what all readers have.
+
+        As long as one of them is known to need the oldest entry the others are not asked, or a
+        broadcast to n readers would cost n^2 by the time all have acknowledged it. The last of them
+        is remembered, since the first are the likeliest to answer first.
+        """
+        holder = self.readers.get(self._holder) if self._holder else None
+        if holder and holder.acked <= self._base:
+            return
         self._catch_up(self.readers)
-        done = min((r.acked for r in self.readers.values()), default=self.head)
+        done, self._holder = self.head, None
+        for node, reader in reversed(self.readers.items()):
+            if reader.acked < done:
+                done, self._holder = reader.acked, node
+                if done <= self._base:
+                    break
         while self._base < done:
             self._drop_oldest()
 
