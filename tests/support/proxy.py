@@ -7,6 +7,7 @@ import contextlib
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 _CHUNK_BYTES = 16 * 2**10
 _NODE_PORT, _PROXY_PORT = 7000, 8000
@@ -69,17 +70,12 @@ class Proxy:
             back.transport.abort()
             return
         self._writers |= {back, forth}
-        for reader, writer, other in ((near, forth, back), (far, back, forth)):
-            pump = asyncio.create_task(self._pump(reader, writer, other))
+        for reader, writer in ((near, forth), (far, back)):
+            pump = asyncio.create_task(self._pump(reader, writer))
             self._pumps.add(pump)
-            pump.add_done_callback(self._pumps.discard)
+            pump.add_done_callback(partial(self._end, (back, forth)))
 
-    async def _pump(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        other: asyncio.StreamWriter,
-    ) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while chunk := await reader.read(_CHUNK_BYTES):
                 await self._flows.wait()
@@ -88,7 +84,10 @@ class Proxy:
                 writer.write(chunk)
                 await writer.drain()
 
-    def _end(self, pump: asyncio.Task[None], *ends: asyncio.StreamWriter) -> None:
+    def _end(
+        self, ends: tuple[asyncio.StreamWriter, asyncio.StreamWriter], pump: asyncio.Task[None]
+    ) -> None:
+        """One end has closed the connection: so does the other."""
         self._pumps.discard(pump)
         for end in ends:
             end.transport.abort()
