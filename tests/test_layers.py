@@ -42,7 +42,11 @@ ROWS = {
     "views": _row(pure=True),
     "bell": _row(),
     "settings": _row("errors packets", packets=_IDS),
-    "net": _row("config errors packets", "ifaddr loguru zmq", packets=_IDS),
+    "net": _row(
+        "config errors packets",
+        "ifaddr loguru zeroconf zmq",
+        packets=f"{_IDS} MIN_VERSION VERSION",
+    ),
     "incarnation": _row("bell config core errors net packets wire", "loguru"),
     "node": _row("bell config core errors incarnation net packets settings wire", "loguru"),
     "codec": _row("errors", "loguru msgpack numpy pipecat pydantic"),
@@ -73,7 +77,7 @@ def test_third_parties_have_their_doors() -> None:
     """The table itself keeps zmq to net, msgpack to records and codec, pipecat out of the mesh."""
     doors = {
         name: {place for place, row in ROWS.items() if name in row.third}
-        for name in ("zmq", "msgpack", "pipecat")
+        for name in ("zmq", "zeroconf", "msgpack", "pipecat")
     }
     above = {
         "registry",
@@ -87,7 +91,12 @@ def test_third_parties_have_their_doors() -> None:
         "examples",
         "cli",
     }
-    assert doors == {"zmq": {"net"}, "msgpack": {"records", "codec"}, "pipecat": above | {"codec"}}
+    assert doors == {
+        "zmq": {"net"},
+        "zeroconf": {"net"},
+        "msgpack": {"records", "codec"},
+        "pipecat": above | {"codec"},
+    }
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ class ZmqBus(WorkerBus):
 
         Args:
             channel: Who hears whom; matched exactly. Default "pipecat:bus".
-            bind: See `MeshNode`; default "tcp://127.0.0.1:*".
+            bind: See `MeshNode`; default "tcp://127.0.0.1:*", or "tcp://*:*" with "lan".
             advertise: See `MeshNode`.
             peers: See `MeshNode`.
             discovery: See `MeshNode`; default ("local",).

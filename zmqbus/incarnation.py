@@ -27,6 +27,9 @@ from zmqbus.net.probe import probe
 from zmqbus.net.transport import Transport
 from zmqbus.packets import NOBODY, NodeId, Packet, Plane
 
+_LOOK_AROUND_SECS = 1.0
+"""How often the addresses of this machine are looked at; takes half a millisecond."""
+
 
 class Incarnation:
     """From `start` to `stop`; the `Handler` of its transport.
@@ -34,6 +37,7 @@ class Incarnation:
     Args:
         config: Tunables.
         report: Takes what happened.
+        moved: Called when it is reached under other addresses than before.
         bind: See `MeshNode`.
         advertise: See `MeshNode`.
         insecure: See `MeshNode`.
@@ -49,6 +53,7 @@ class Incarnation:
         self,
         config: MeshConfig,
         report: Callable[[Event], None],
+        moved: Callable[[], None],
         *,
         bind: str,
         advertise: str | None,
@@ -63,6 +68,7 @@ class Incarnation:
         self.running = False
         self._config = config
         self._report = report
+        self._moved = moved
         self._timer: asyncio.Handle | None = None
         self._armed_at = 0.0  # uvloop's handles do not tell
         self._flush_handle: asyncio.Handle | None = None
@@ -80,10 +86,23 @@ class Incarnation:
         self._loop = asyncio.get_running_loop()
         await self.transport.open()
         self.running = True
-        here = self.transport
-        where = Whereabouts(socket.gethostname(), os.getpid(), here.endpoints, here.data_endpoints)
-        self.core.start(where, self.now())
-        here.subscribe(wire.reader_topic(self.core.id))
+        self.core.start(self._where(), self.now())
+        self.transport.subscribe(wire.reader_topic(self.core.id))
+        if self.transport.can_move:
+            self._spawn(self._look_around())
+
+    def _where(self) -> Whereabouts:
+        told = self.transport.told
+        return Whereabouts(socket.gethostname(), os.getpid(), told.endpoints, told.data_endpoints)
+
+    async def _look_around(self) -> None:
+        """Notice when the addresses of this machine change: DHCP, Wi-Fi, sleep (R1a)."""
+        while True:
+            await asyncio.sleep(_LOOK_AROUND_SECS)
+            if self.transport.look_around():
+                self.core.moved(self._where(), self.now())
+                self.settle()
+                self._moved()
 
     async def stop(self) -> None:
         """Say goodbye and close."""

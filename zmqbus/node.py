@@ -42,11 +42,14 @@ class MeshNode:
 
     Args:
         bind: Where the ROUTER binds, ``tcp://host:port`` (``*`` for any free port) or
-            ``ipc://path``; the XPUB binds beside it.
+            ``ipc://path``; the XPUB binds beside it. With ``tcp://*:port`` peers are told every
+            address of this machine, also those that it gets later. That is the default with
+            "lan", and else ``tcp://127.0.0.1:*``.
         advertise: What peers are told instead, ``host:port``, where that differs from ``bind``.
         peers: Seeds, ``tcp://host:port`` of any node's ROUTER; one is enough to meet everybody.
             A name with several addresses stands for all of them.
-        discovery: How to find others: "local" (this user's processes on this host). Empty: seeds
+        discovery: How to find others: "local" (this user's processes on this host), "lan" (mDNS,
+            other hosts on the same network; needs ``pipecat-zmqbus[lan]``), or both. Empty: seeds
             only.
         insecure: Whether addresses that others can reach may be bound without a key.
         config: Tunables.
@@ -68,7 +71,6 @@ class MeshNode:
         config: MeshConfig | None = None,
     ) -> None:
         self.config = check_kind("config", config, MeshConfig) or DEFAULT
-        self._bind = choose("bind", bind, "tcp://127.0.0.1:*", text)
         self._advertise = choose("advertise", advertise, "", text) or None
         self._insecure = choose("insecure", insecure, False, switch)
         self._discovery = Discovery(
@@ -76,6 +78,8 @@ class MeshNode:
             methods=choose("discovery", discovery, ("local",), words),
             found=self._found,
         )
+        everywhere = "tcp://*:*" if self._discovery.wants_lan else "tcp://127.0.0.1:*"
+        self._bind = choose("bind", bind, everywhere, text)
         self._ports: dict[ChannelId, ChannelPort] = {}
         self._turnstile = Turnstile()
         self._unanswered: set[str] = set()
@@ -84,19 +88,21 @@ class MeshNode:
 
     def _check_reachable(self) -> None:
         """Whoever is dialled dials back: it must be able to (R2, R31)."""
-        seed = self._discovery.remote_seed
-        if seed and not self._advertise and self._life.transport.is_local:
-            raise ConfigError(
-                "bind",
-                self._bind,
-                f"only this host can reach it, and peers={seed!r} is on another",
-                "bind an address of this machine that the others can reach",
-            )
+        if self._advertise or not self._life.transport.is_local:
+            return
+        remedy = "bind an address of this machine that the others can reach, or tcp://*:*"
+        if seed := self._discovery.remote_seed:
+            reason = f"only this host can reach it, and peers={seed!r} is on another"
+            raise ConfigError("bind", self._bind, reason, remedy)
+        if self._discovery.wants_lan:
+            reason = "only this host can reach it, and discovery='lan' is for others"
+            raise ConfigError("bind", self._bind, reason, remedy)
 
     def _new_life(self) -> Incarnation:
         return Incarnation(
             self.config,
             self._report,
+            self._moved,
             bind=self._bind,
             advertise=self._advertise,
             insecure=self._insecure,
@@ -150,7 +156,7 @@ class MeshNode:
             self._life.transport.subscribe(wire.broadcast_topic(interest.channel))
             self._life.settle()
             try:
-                self._discovery.join(interest.channel, self.core.id, self._life.transport.endpoints)
+                self._discovery.join(interest.channel, self.core.id, self._life.transport.told)
             except BaseException:
                 await self._close(interest.channel)
                 raise
@@ -165,7 +171,7 @@ class MeshNode:
     async def _close(self, channel: ChannelId) -> None:
         if self._ports.pop(channel, None) is None:
             return
-        self._discovery.leave(channel, self.core.id)
+        self._discovery.leave(channel, self.core.id, self._life.transport.told)
         if self._ports:
             self._life.transport.unsubscribe(wire.broadcast_topic(channel))
             self.core.close_channel(channel)
@@ -230,11 +236,17 @@ class MeshNode:
         self._discovery.stop()
         await self._life.stop()
 
-    def _found(self, endpoints: tuple[str, ...], node: NodeId | None) -> None:
+    def _found(self, endpoints: tuple[str, ...], node: NodeId | None, hearsay: bool) -> None:
         """Discovery has found an address."""
         if self._life.running:
-            self.core.discovered(endpoints, self._life.now(), node)
+            self.core.discovered(endpoints, self._life.now(), node, hearsay)
             self._life.settle()
+
+    def _moved(self) -> None:
+        """The addresses of this machine have changed."""
+        told = self._life.transport.told
+        logger.info(f"{self}: is reached at {', '.join(told.endpoints)} now")
+        self._discovery.moved(self.core.id, told)
 
     # -- what happens
 

@@ -14,12 +14,14 @@ from support.journal import TIMEOUT_SECS
 from zmqbus.bell import Bell
 from zmqbus.errors import ConfigError
 from zmqbus.net import discovery
+from zmqbus.net.binding import Told
 from zmqbus.net.discovery import Discovery
 from zmqbus.packets import NodeId, channel_id
 
 CHANNEL, OTHER = channel_id("acme"), channel_id("other")
 A, B = NodeId(b"a" * 8), NodeId(b"b" * 8)
-TO_A, TO_B = ("tcp://127.0.0.1:1",), ("tcp://127.0.0.1:2", "ipc:///b")
+AT_A, AT_B = Told(("tcp://127.0.0.1:1",)), Told(("tcp://127.0.0.1:2", "ipc:///b"))
+TO_A, TO_B = AT_A.endpoints, AT_B.endpoints
 
 
 class Finds:
@@ -29,8 +31,9 @@ class Finds:
         self.all: list[tuple[tuple[str, ...], NodeId | None]] = []
         self._bell = Bell()
 
-    def __call__(self, endpoints: tuple[str, ...], node: NodeId | None) -> None:
+    def __call__(self, endpoints: tuple[str, ...], node: NodeId | None, hearsay: bool) -> None:
         """Note it."""
+        assert not hearsay, "what this host and its user say is no hearsay"
         self.all.append((endpoints, node))
         self._bell.ring()
 
@@ -84,7 +87,7 @@ async def site() -> AsyncIterator[Site]:
     [
         ("tcp://127.0.0.1:1", (), "a str, not a list of them"),
         (["tcp://127.0.0.1"], (), "has no port"),
-        ([], ("lan party",), "'lan party': no way of discovery; use any of 'local', or ()"),
+        ([], ("lan party",), "'lan party': no way of discovery; use any of 'local', 'lan', or ()"),
         ([], "pigeon", "'pigeon'"),
         ([], ("local", ""), "discovery=''"),
     ],
@@ -127,10 +130,10 @@ async def test_two_on_a_channel_find_each_other_at_once(site: Site) -> None:
     """The second finds the first when it joins; the first finds the second when it looks again."""
     one, finds_one = site.open(methods=("local",))
     other, finds_other = site.open(methods=("local",))
-    one.join(CHANNEL, A, TO_A)
-    other.join(OTHER, B, TO_B)
+    one.join(CHANNEL, A, AT_A)
+    other.join(OTHER, B, AT_B)
     assert finds_other.all == []
-    other.join(CHANNEL, B, TO_B)
+    other.join(CHANNEL, B, AT_B)
     assert finds_other.all == [(TO_A, A)]
     await finds_one.wait(1)
     assert finds_one.all[0] == (TO_B, B)
@@ -140,13 +143,13 @@ async def test_who_has_left_is_found_no_more(site: Site, place: Path) -> None:
     """Neither after `leave` nor after `stop`, which leaves no file (R32)."""
     one, _ = site.open(methods=("local",))
     other, finds = site.open(methods=("local",))
-    one.join(CHANNEL, A, TO_A)
-    one.join(OTHER, A, TO_A)
-    one.leave(CHANNEL, A)
-    other.join(CHANNEL, B, TO_B)
+    one.join(CHANNEL, A, AT_A)
+    one.join(OTHER, A, AT_A)
+    one.leave(CHANNEL, A, AT_A)
+    other.join(CHANNEL, B, AT_B)
     assert finds.all == []
     one.stop()
-    other.join(OTHER, B, TO_B)
+    other.join(OTHER, B, AT_B)
     assert finds.all == []
     other.stop()
     assert await asyncio.to_thread(lambda: [p for p in place.rglob("*") if p.is_file()]) == []
@@ -155,8 +158,8 @@ async def test_who_has_left_is_found_no_more(site: Site, place: Path) -> None:
 async def test_without_methods_nothing_is_written(site: Site, place: Path) -> None:
     """Seeds only: no directory is made, and none is read."""
     made, finds = site.open()
-    made.join(CHANNEL, A, TO_A)
-    made.leave(CHANNEL, A)
+    made.join(CHANNEL, A, AT_A)
+    made.leave(CHANNEL, A, AT_A)
     assert (finds.all, made.counters) == ([], {})
     assert not await asyncio.to_thread(place.exists)
 
@@ -170,7 +173,7 @@ def put_a_file_in_the_way(place: Path) -> None:
 async def test_directory_that_fails_for_a_while_ends_nothing(site: Site, place: Path) -> None:
     """It is counted and said once; when the directory can be used again, others are found."""
     one, finds = site.open(methods=("local",))
-    one.join(CHANNEL, A, TO_A)
+    one.join(CHANNEL, A, AT_A)
     with warnings_logged() as warnings:
         put_a_file_in_the_way(place)
         async with asyncio.timeout(TIMEOUT_SECS):
@@ -178,7 +181,7 @@ async def test_directory_that_fails_for_a_while_ends_nothing(site: Site, place: 
                 await asyncio.to_thread(place.exists)
     await asyncio.to_thread(place.unlink)
     other, _ = site.open(methods=("local",))
-    other.join(CHANNEL, B, TO_B)
+    other.join(CHANNEL, B, AT_B)
     await finds.wait(1)
     assert finds.all[0] == (TO_B, B)
     assert len(warnings) == 1
@@ -187,10 +190,10 @@ async def test_directory_that_fails_for_a_while_ends_nothing(site: Site, place: 
 async def test_counters_include_those_of_the_directory(site: Site, place: Path) -> None:
     """What is malformed there shows in the statistics of the bus."""
     one, _ = site.open(methods=("local",))
-    one.join(CHANNEL, A, TO_A)
+    one.join(CHANNEL, A, AT_A)
     await asyncio.to_thread((place / "nodes" / B.hex()).write_text, "no json")
     await asyncio.to_thread((place / "channels" / CHANNEL.hex() / B.hex()).touch)
-    one.join(CHANNEL, A, TO_A)
+    one.join(CHANNEL, A, AT_A)
     assert one.counters["malformed_entries"] >= 1
 
 

@@ -59,6 +59,11 @@ def _held() -> Iterator[Held]:
             yield Held(adapter.nice_name, adapter.index or 0, address, network)
 
 
+def outer() -> list[Held]:
+    """The addresses on interfaces that others may be on."""
+    return [h for h in held() if not h.address.is_loopback]
+
+
 def routable_hosts(ipv6: bool) -> list[str]:
     """The addresses under which others may reach this machine, best first (Z22).
 

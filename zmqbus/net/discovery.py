@@ -1,4 +1,4 @@
-"""Where to look for other nodes: seeds, and the rendezvous directory of this host.
+"""Where to look for other nodes: seeds, the rendezvous directory of this host, and mDNS.
 
 Discovery only says where somebody may listen, again and again; whether anybody does, and who, is
 found out by dialling (R31). So nothing here gives up, and nothing here can be wrong for long.
@@ -8,20 +8,38 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from loguru import logger
 
 from zmqbus.errors import ConfigError
+from zmqbus.net.binding import Told
 from zmqbus.net.endpoint import Endpoint, parse_seed
 from zmqbus.net.rendezvous import Rendezvous
 from zmqbus.net.seeds import resolve
 from zmqbus.packets import ChannelId, NodeId
 
-METHODS = ("local",)
+if TYPE_CHECKING:
+    from zmqbus.net.mdns import Mdns
+
+METHODS = ("local", "lan")
 _SEED_FIRST_SECS = 0.25
 _SEED_MAX_SECS = 5.0
 _LOCAL_SECS = 2.0
+
+
+class Found(Protocol):
+    """Whom a `Discovery` tells."""
+
+    def __call__(self, endpoints: tuple[str, ...], node: NodeId | None, hearsay: bool) -> None:
+        """There may be a node at these addresses.
+
+        Args:
+            endpoints: Alternatives.
+            node: Its id, if it is known.
+            hearsay: Whether anybody on the network could have said so.
+        """
 
 
 class Discovery:
@@ -30,10 +48,11 @@ class Discovery:
     Args:
         seeds: Addresses the user gave; asked again for ever, with a pause that doubles up to 5 s.
         methods: Any of `METHODS`.
-        found: Called with alternative addresses of one node, and the node if it is known.
+        found: Whom to tell.
 
     Raises:
-        ConfigError: A seed does not parse, or a method is unknown.
+        ConfigError: A seed does not parse, a method is unknown, or the package that "lan" needs is
+            not installed.
     """
 
     def __init__(
@@ -41,11 +60,12 @@ class Discovery:
         *,
         seeds: Sequence[str],
         methods: Sequence[str],
-        found: Callable[[tuple[str, ...], NodeId | None], None],
+        found: Found,
     ) -> None:
         if isinstance(seeds, str):
             raise ConfigError("peers", seeds, "a str, not a list of them", "write it in brackets")
-        for method in (methods,) if isinstance(methods, str) else methods:
+        methods = (methods,) if isinstance(methods, str) else tuple(methods)
+        for method in methods:
             if method not in METHODS:
                 known = ", ".join(map(repr, METHODS))
                 raise ConfigError(
@@ -54,15 +74,23 @@ class Discovery:
         self._counters: Counter[str] = Counter()
         self._seeds = [parse_seed(seed) for seed in seeds]
         self._found = found
-        self._rendezvous = Rendezvous() if methods else None
+        self._rendezvous = Rendezvous() if "local" in methods else None
+        self._mdns = _mdns_class() if "lan" in methods else None
+        self._lan: Mdns | None = None
         self._channels: set[ChannelId] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._said: set[str] = set()
 
     @property
     def counters(self) -> Counter[str]:
-        """``seeds_unresolved``, ``failed_looks``, and those of `Rendezvous`."""
-        return self._counters + (self._rendezvous.counters if self._rendezvous else Counter())
+        """``seeds_unresolved``, ``failed_looks``, and those of `Rendezvous` and `Mdns`."""
+        parts = [part.counters for part in (self._rendezvous, self._lan) if part]
+        return sum(parts, self._counters.copy())
+
+    @property
+    def wants_lan(self) -> bool:
+        """Whether other hosts are to find this node."""
+        return self._mdns is not None
 
     @property
     def remote_seed(self) -> str | None:
@@ -78,6 +106,9 @@ class Discovery:
         work = [self._ask_seed(seed) for seed in self._seeds]
         if self._rendezvous:
             work.append(self._look_around())
+        if self._mdns:
+            self._lan = self._mdns(self._heard)
+            self._lan.start()
         self._tasks = [loop.create_task(w) for w in work]
 
     def stop(self) -> None:
@@ -88,26 +119,48 @@ class Discovery:
         self._channels.clear()
         if self._rendezvous:
             self._rendezvous.close()
+        if self._lan:
+            self._lan.stop()
 
-    def join(self, channel: ChannelId, node: NodeId, endpoints: tuple[str, ...]) -> None:
-        """Let others on this host find ``node`` on ``channel``, and look for them at once."""
+    def join(self, channel: ChannelId, node: NodeId, told: Told) -> None:
+        """Let others find this node on ``channel``, and look for them at once."""
         self._channels.add(channel)
         if self._rendezvous:
-            self._rendezvous.register(channel, node, endpoints)
+            self._rendezvous.register(channel, node, told.endpoints)
             self._look(channel)
+        self._announce(node, told)
 
-    def leave(self, channel: ChannelId, node: NodeId) -> None:
+    def moved(self, node: NodeId, told: Told) -> None:
+        """Let others find the node where it is now, on all channels it has joined."""
+        if self._rendezvous:
+            try:
+                for channel in self._channels:
+                    self._rendezvous.register(channel, node, told.endpoints)
+            except ConfigError as error:
+                self._complain("failed_looks", "this host", str(error))
+        self._announce(node, told)
+
+    def _announce(self, node: NodeId, told: Told) -> None:
+        if self._lan:
+            endpoints = told.endpoints + told.scoped_endpoints
+            self._lan.announce(node, endpoints, tuple(sorted(self._channels)))
+
+    def leave(self, channel: ChannelId, node: NodeId, told: Told) -> None:
         """Undo `join`."""
         self._channels.discard(channel)
         if self._rendezvous:
             self._rendezvous.unregister(channel, node)
+        self._announce(node, told)
 
     # -- looking
 
     def _look(self, channel: ChannelId) -> None:
         assert self._rendezvous is not None, "only called with local discovery"
         for node, endpoints in self._rendezvous.find(channel):
-            self._found(endpoints, node)
+            self._found(endpoints, node, False)
+
+    def _heard(self, endpoints: tuple[str, ...], node: NodeId) -> None:
+        self._found(endpoints, node, True)
 
     async def _look_around(self) -> None:
         """Look again now and then: two that started at once may have missed each other."""
@@ -124,7 +177,7 @@ class Discovery:
         while True:
             resolution = await resolve(seed)
             for endpoint in resolution.endpoints:
-                self._found((endpoint,), None)
+                self._found((endpoint,), None, False)
             if resolution.reason:
                 self._complain("seeds_unresolved", f"seed {seed}", resolution.reason)
             await asyncio.sleep(pause_secs)
@@ -135,3 +188,17 @@ class Discovery:
         if where not in self._said:
             self._said.add(where)
             logger.warning(f"zmqbus: {where}: {reason}; trying on")
+
+
+def _mdns_class() -> type[Mdns]:
+    """`Mdns`, if it can be had.
+
+    Raises:
+        ConfigError: The package that it needs is not installed.
+    """
+    try:
+        from zmqbus.net.mdns import Mdns
+    except ImportError as error:
+        remedy = "`pip install 'pipecat-zmqbus[lan]'`, or name seeds, `peers=['tcp://host:port']`"
+        raise ConfigError("discovery", "lan", f"needs zeroconf ({error})", remedy) from error
+    return Mdns
