@@ -69,7 +69,7 @@ async def test_speak_message_becomes_a_frame_in_the_targets_pipeline(world: Worl
 
 @pytest.mark.parametrize("sample", FRAMES)
 async def test_frame_arrives_equal_and_of_equal_types(world: World, sample: str) -> None:
-    """Audio, images, text, contexts with tools: every field arrives as it was sent."""
+    """Audio, images, text, contexts with tools: every field arrives as it was sent (F23)."""
     await world.far.host("sender", "sender")
     listener = await world.near.host("listener", "listener", hears=["BusFrameMessage"])
     await world.far.knows("listener")

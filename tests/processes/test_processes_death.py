@@ -60,7 +60,7 @@ async def hold(client: Any, errors: list[str]) -> dict[str, Any]:
 
 
 async def test_job_on_a_killed_runner_ends_with_an_error() -> None:
-    """SIGKILL in mid-job: the requester gets an ERROR instead of waiting for ever (P03)."""
+    """SIGKILL in mid-job: the requester gets an ERROR instead of waiting for ever (P03, F5)."""
     async with desk_and_victim() as (client, child, victim):
         errors: list[str] = []
         asking = asyncio.create_task(hold(client, errors))

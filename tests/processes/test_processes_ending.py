@@ -39,7 +39,7 @@ async def test_process_that_leaves_its_bus_open_ends(how: str, status: int) -> N
 
 
 async def test_process_ends_after_stop() -> None:
-    """`stop()` returns although a peer is dead and another was never there, and so does main."""
+    """`stop()` returns although a peer is dead and another was never there; so does main (F25)."""
     async with spawn(2) as (child, other):
         await open_with_a_dead_and_an_unseen_peer(child, other)
         await child.call("close", site=next(iter(child.journals)))
