@@ -394,6 +394,7 @@ async def test_targeted_message_goes_to_its_host_alone(mesh: Mesh) -> None:
     await a.send(urgent(2, target="b"))
     await inboxes[1].wait(2)
     await a.send(data("for all"))
+    await inboxes[1].wait(3)
     await inboxes[2].wait()
     assert inboxes[2].texts == ["for all"]
     assert c.stats().received_msgs == 1

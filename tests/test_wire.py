@@ -45,7 +45,7 @@ ME = NodeId(b"node-one")
 YOU = NodeId(b"node-two")
 CHANNEL = ChannelId(b"channel1")
 BATCH = Batch(CHANNEL, Plane.DATA, 7, 6, (b"seven", b"eight"))
-EXCEPTED = Batch(CHANNEL, Plane.DATA, 7, 3, (b"seven",), ((YOU, 6), (ME, 5)))
+EXCEPTED = Batch(CHANNEL, Plane.DATA, 7, 3, (b"seven",), ((YOU, 6, 0), (ME, 5, 9)), 8)
 HELLO = Hello(1, 1, 2, 3, "host", 4, ("tcp://a:1",), ("tcp://a:2",))
 
 Decode = Callable[[bytes], object]
@@ -101,16 +101,16 @@ def test_other_topic_names_nobody(topic: bytes) -> None:
     assert parse_reader_topic(topic) is None
 
 
-def test_one_broadcast_message_costs_forty_bytes() -> None:
+def test_one_broadcast_message_costs_forty_eight_bytes() -> None:
     """20 ms of audio costs little more than its 640 bytes."""
     batch = Batch(CHANNEL, Plane.DATA, 2**62, 2**62 - 1, (bytes(640),))
-    assert len(encode_data(batch, ME, None)) == 640 + 40
+    assert len(encode_data(batch, ME, None)) == 640 + 48
 
 
 def test_largest_batch_passes() -> None:
     """All three counts and the largest number can be reached."""
     first = 2**63 - 1 - MAX_BODIES
-    exceptions = ((YOU, first - 1),) * MAX_EXCEPTIONS
+    exceptions = ((YOU, first - 1, 2**63 - 1),) * MAX_EXCEPTIONS
     batch = Batch(CHANNEL, Plane.SYSTEM, first, 0, (b"x",) * MAX_BODIES, exceptions)
     assert decode_data(encode_data(batch, ME, None)) == (ME, None, batch)
     assert decode_system(encode_system(batch, ME, YOU)) == (ME, YOU, batch)
@@ -216,9 +216,11 @@ def test_frame_with_more_behind_it_is_refused(decode: Decode, frame: bytes) -> N
     assert refusal(decode, frame + b"x") == "trailing"
 
 
-def _batch_frame(shape: int, first: int, previous: int, rest: bytes = b"") -> bytes:
+def _batch_frame(
+    shape: int, first: int, previous: int, rest: bytes = b"", *, after: int = 0
+) -> bytes:
     header = encode_data(BATCH, ME, None)[: 9 + 1 + 8]
-    return header + struct.pack(">HQQ", shape, first, previous) + rest
+    return header + struct.pack(">HQQQ", shape, first, previous, after) + rest
 
 
 ONE_BODY = struct.pack(">I", 1) + b"x"
@@ -233,7 +235,9 @@ ONE_BODY = struct.pack(">I", 1) + b"x"
         (_batch_frame(1 << 2, 2**63 - 1, 5, ONE_BODY), "range"),
         (_batch_frame(1 << 2, 2**64 - 1, 5, ONE_BODY), "range"),
         (_batch_frame(0, 5, 4), "range"),
-        (_batch_frame(1 << 2 | 2, 5, 4, b"\0\1node-two" + struct.pack(">Q", 5)), "range"),
+        (_batch_frame(1 << 2, 5, 4, ONE_BODY, after=2**63), "range"),
+        (_batch_frame(1 << 2 | 2, 5, 4, b"\0\1node-two" + struct.pack(">QQ", 5, 0)), "range"),
+        (_batch_frame(1 << 2 | 2, 5, 4, b"\0\1node-two" + struct.pack(">QQ", 4, 2**63)), "range"),
         (_batch_frame(1 << 2 | 2, 5, 4, struct.pack(">H", MAX_EXCEPTIONS + 1)), "limit"),
         (_batch_frame(1 << 2, 5, 4, b"\xff\xff\xff\xff"), "truncated"),
         (_batch_frame(MAX_BODIES << 2, 5, 4, b"\xff\xff\xff\xff" * MAX_BODIES), "truncated"),

@@ -185,9 +185,10 @@ class Status:
 class Batch:
     """Messages of one stream, consecutively numbered, on either plane (R12).
 
-    A receiver may take the batch when everything owed to it up to ``previous`` has arrived. For a
-    broadcast that number is the last broadcast before it, except for the receivers in
-    ``exceptions``, which were sent something of their own in between.
+    A receiver may take the batch when everything owed to it up to ``previous`` has arrived, and
+    everything of the sender's system stream up to ``after``. For a broadcast these numbers are the
+    last broadcasts before it, except for the receivers in ``exceptions``, which were sent something
+    of their own in between.
 
     Parameters:
         channel: The channel.
@@ -195,7 +196,8 @@ class Batch:
         first: Number of the first message.
         previous: Number of the message before it, for this receiver.
         bodies: The encoded messages.
-        exceptions: (receiver, its ``previous``) where that differs.
+        exceptions: (receiver, its ``previous``, its ``after``) where either differs.
+        after: Number of the system message before it, for this receiver (R13a); 0 for none.
     """
 
     channel: ChannelId
@@ -203,7 +205,8 @@ class Batch:
     first: int
     previous: int
     bodies: tuple[bytes, ...]
-    exceptions: tuple[tuple[NodeId, int], ...] = ()
+    exceptions: tuple[tuple[NodeId, int, int], ...] = ()
+    after: int = 0
 
 
 @dataclass(frozen=True, slots=True)

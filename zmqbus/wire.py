@@ -67,10 +67,10 @@ _TO_ALL = Struct(">c8sB8s")
 """lead, channel, version, sender"""
 _TO_ONE = Struct(">c8sB8s8s")
 """lead, reader, version, sender, channel"""
-_BATCH = Struct(">HQQ")
-"""shape (bit 0: plane, bit 1: has exceptions, rest: count of bodies), first, previous"""
+_BATCH = Struct(">HQQQ")
+"""shape (bit 0: plane, bit 1: has exceptions, rest: count of bodies), first, previous, after"""
 _COUNT = Struct(">H")
-_EXCEPTION = Struct(">8sQ")
+_EXCEPTION = Struct(">8sQQ")
 
 
 # -- system plane
@@ -186,18 +186,19 @@ def _batch_parts(batch: Batch) -> tuple[bytes, ...]:
     bodies, exceptions = batch.bodies, batch.exceptions
     count = len(bodies)
     assert 0 < count <= MAX_BODIES, f"{count} messages in one batch"
-    shape = count << 2 | batch.plane
+    shape = count << 2 | bool(exceptions) << 1 | batch.plane
+    head = _BATCH.pack(shape, batch.first, batch.previous, batch.after)
     lengths = pack(f">{count}I", *map(len, bodies))
     if not exceptions:
-        return _BATCH.pack(shape, batch.first, batch.previous), lengths, *bodies
-    head = _BATCH.pack(shape | 2, batch.first, batch.previous), _COUNT.pack(len(exceptions))
-    return *head, *(_EXCEPTION.pack(*e) for e in exceptions), lengths, *bodies
+        return head, lengths, *bodies
+    listed = (_EXCEPTION.pack(*e) for e in exceptions)
+    return head, _COUNT.pack(len(exceptions)), *listed, lengths, *bodies
 
 
 def _decode_batch(frame: bytes, at: int, channel: ChannelId) -> Batch:
-    exceptions: tuple[tuple[NodeId, int], ...] = ()
+    exceptions: tuple[tuple[NodeId, int, int], ...] = ()
     try:
-        shape, first, previous = _BATCH.unpack_from(frame, at)
+        shape, first, previous, after = _BATCH.unpack_from(frame, at)
         at += _BATCH.size
         if shape & 2:
             exceptions, at = _decode_exceptions(frame, at, first)
@@ -205,8 +206,8 @@ def _decode_batch(frame: bytes, at: int, channel: ChannelId) -> Batch:
         lengths = unpack_from(f">{count}I", frame, at)
     except error:
         raise WireError("truncated", f"a batch of {len(frame)} bytes") from None
-    if not previous < first <= MAX_NUMBER - count or not count:
-        raise WireError("range", f"{count} messages from {first} on, after {previous}")
+    if not previous < first <= MAX_NUMBER - count or after > MAX_NUMBER or not count:
+        raise WireError("range", f"{count} messages from {first} on, after {previous} and {after}")
     at += 4 * count
     bodies = []
     for length in lengths:
@@ -215,19 +216,19 @@ def _decode_batch(frame: bytes, at: int, channel: ChannelId) -> Batch:
     if at != len(frame):
         reason = "truncated" if at > len(frame) else "trailing"
         raise WireError(reason, f"bodies up to {at}, and {len(frame)} bytes")
-    return Batch(channel, _PLANES[shape & 1], first, previous, tuple(bodies), exceptions)
+    return Batch(channel, _PLANES[shape & 1], first, previous, tuple(bodies), exceptions, after)
 
 
 def _decode_exceptions(
     frame: bytes, at: int, first: int
-) -> tuple[tuple[tuple[NodeId, int], ...], int]:
+) -> tuple[tuple[tuple[NodeId, int, int], ...], int]:
     (count,) = _COUNT.unpack_from(frame, at)
     if count > MAX_EXCEPTIONS:
         raise WireError("limit", f"{count} exceptions")
     at += _COUNT.size
     end = at + count * _EXCEPTION.size
     exceptions = tuple(_EXCEPTION.iter_unpack(frame[at:end]))
-    if any(previous >= first for _, previous in exceptions):
+    if any(previous >= first or after > MAX_NUMBER for _, previous, after in exceptions):
         raise WireError("range", f"an exception that is not before {first}")
     return exceptions, end
 

@@ -24,10 +24,12 @@ from zmqbus.packets import (
     Announce,
     Batch,
     Bye,
+    Nack,
     Plane,
     Refusal,
     Refuse,
     Status,
+    StreamState,
     Welcome,
     channel_id,
 )
@@ -469,34 +471,28 @@ def test_broadcast_on_the_system_plane_goes_to_every_reader_by_its_link() -> Non
     assert [b.bodies for b in s.sent(Batch, BERT)] == [(b"system",), (b"targeted",)]
 
 
-def test_data_goes_behind_unacknowledged_system_mail() -> None:
-    """Data never overtakes a system message sent before it; others are not held up (R13a)."""
-    s = Scripted()
+def test_lagging_reader_is_sent_nothing_and_the_others_everything() -> None:
+    """What cannot be taken is not queued on the way, where only messages are counted (R17, Z29)."""
+    s = Scripted(replace(DEFAULT, window_msgs=2))
     s.meet(ANNE, "anne")
     s.meet(BERT, "bert")
-    s.publish(b"urgent", plane=Plane.SYSTEM, to=(BERT,))
-    s.publish(b"for bert", to=(BERT,))
-    s.publish(b"for anne", to=(ANNE,))
-    s.publish(b"for all")
-
-    assert [(b.plane, b.bodies) for b in s.sent(Batch, BERT)] == [
-        (Plane.SYSTEM, (b"urgent",)),
-        (Plane.DATA, (b"for bert",)),
-        (Plane.DATA, (b"for all",)),
-    ]
-    assert [(r, b.bodies) for r, b in s.published()] == [
-        (ANNE, (b"for anne",)),
-        (ANNE, (b"for all",)),
-    ]
-
-
-def test_data_of_a_reader_far_behind_stays_off_the_system_plane() -> None:
-    """System messages never queue behind much data, whatever the order costs (R13a)."""
-    s = Scripted(replace(DEFAULT, system_hwm_msgs=2))
-    s.meet(ANNE, "anne")
-    s.publish(b"urgent", plane=Plane.SYSTEM)
     for body in (b"1", b"2", b"3"):
         s.publish(body)
+    s.say(Status(0, True, states=(StreamState(ROOM, Plane.DATA, cursor=3),)), BERT)
+    assert s.node.give_up_waiting(s.channel, Plane.DATA, s.now) == [ANNE]
+    s.publish(b"4")
+    s.publish(b"for anne", to=(ANNE,))
+    s.publish(b"for bert", to=(BERT,))
 
-    assert [b.bodies for b in s.sent(Batch, ANNE)] == [(b"urgent",), (b"1",), (b"2",)]
-    assert [(r, b.bodies) for r, b in s.published()] == [(None, (b"3",))]
+    assert [(r, b.bodies) for r, b in s.published()] == [
+        (None, (b"1",)),
+        (None, (b"2",)),
+        (None, (b"3",)),
+        (BERT, (b"4",)),
+        (BERT, (b"for bert",)),
+    ]
+    s.say(Nack(ROOM, Plane.DATA, 3, 5), ANNE)
+    assert [(r, b.bodies) for r, b in s.published()][5:] == [(ANNE, (b"4", b"for anne"))]
+    s.say(Status(0, True, states=(StreamState(ROOM, Plane.DATA, cursor=5),)), ANNE)
+    s.publish(b"for all")
+    assert [(r, b.bodies) for r, b in s.published()][6:] == [(None, (b"for all",))]

@@ -57,12 +57,12 @@ def test_gap_that_others_got_is_no_hole() -> None:
 def test_exception_names_this_readers_previous() -> None:
     """A broadcast lists whom it follows another message for (R12)."""
     made = inlet()
-    broadcast = Batch(ROOM, Plane.DATA, 2, 0, (b"b",), ((BERT, 1),))
+    broadcast = Batch(ROOM, Plane.DATA, 2, 0, (b"b",), ((BERT, 1, 0),))
 
     assert made.accept(broadcast) == [b"b"]
 
     made = inlet()
-    assert made.accept(Batch(ROOM, Plane.DATA, 2, 0, (b"b",), ((ANNE, 1),))) == []
+    assert made.accept(Batch(ROOM, Plane.DATA, 2, 0, (b"b",), ((ANNE, 1, 0),))) == []
     assert made.hole == 1
 
 

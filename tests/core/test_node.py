@@ -183,7 +183,10 @@ def test_no_packet_raises_or_harms_another_peer(
                 st.integers(0, 30),
                 st.integers(0, 30),
                 st.lists(st.binary(max_size=2), max_size=4).map(tuple),
-                st.lists(st.tuples(st.just(ME), st.integers(0, 30)), max_size=1).map(tuple),
+                st.lists(
+                    st.tuples(st.just(ME), st.integers(0, 30), st.integers(0, 30)), max_size=1
+                ).map(tuple),
+                st.integers(0, 30),
             ),
             st.builds(
                 Gone, st.just(ROOM), st.sampled_from(Plane), st.integers(0, 30), st.integers(0, 30)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from support.scripted import ANNE, BERT, ROOM
 
@@ -9,11 +11,11 @@ from zmqbus.core.outlet import Outlet
 from zmqbus.packets import Batch, Gone, NodeId, Plane
 
 
-def outlet(*readers: NodeId, **limits: int) -> Outlet:
+def outlet(*readers: NodeId, leader: Outlet | None = None, **limits: int) -> Outlet:
     """One with these readers, and small limits."""
     sizes = {"history_msgs": 8, "history_bytes": 100, "window_msgs": 4, "window_bytes": 50}
     batches = {"batch_msgs": 64, "batch_bytes": 1000}
-    made = Outlet(ROOM, Plane.DATA, **{**sizes, **batches, **limits})
+    made = Outlet(ROOM, Plane.DATA, leader=leader, **{**sizes, **batches, **limits})
     for reader in readers:
         made.add_reader(reader)
     return made
@@ -59,7 +61,7 @@ def test_broadcast_after_a_targeted_message_excepts_its_readers() -> None:
     (_, first), (reader, second) = made.take()
     assert (first.first, first.previous) == (1, 0)
     assert reader is None
-    assert (second.first, second.previous, second.exceptions) == (2, 0, ((ANNE, 1),))
+    assert (second.first, second.previous, second.exceptions) == (2, 0, ((ANNE, 1, 0),))
 
 
 def test_message_for_nobody_is_no_message() -> None:
@@ -128,7 +130,7 @@ def test_repair_sends_what_is_owed_to_the_asker_alone() -> None:
 
 
 @pytest.mark.parametrize("limits", [{"batch_msgs": 2}, {"batch_bytes": 5}])
-def test_batches_are_bounded_when_sent_and_when_repaired(limits: dict[str, int]) -> None:
+def test_batches_are_bounded_when_sent_and_when_repaired(limits: dict[str, Any]) -> None:
     """However many messages come at once or are missed, no packet grows too large (R25)."""
     made = outlet(ANNE, **limits)
     for body in (b"aaa", b"bbb", b"ccc", b"ddd", b"eee"):
@@ -222,9 +224,21 @@ def test_reader_given_up_on_lags_until_it_is_half_a_window_behind() -> None:
     assert made.blockers() == []
 
     made.acknowledge(ANNE, 5)
-    assert made.readers[ANNE].lagging
+    assert ANNE in made.laggards
     made.acknowledge(ANNE, 6)
-    assert not made.readers[ANNE].lagging
+    assert not made.laggards
+
+
+def test_reader_lags_until_it_is_half_a_window_behind_in_bytes_too() -> None:
+    """Few large messages are as far behind as many small ones (R17)."""
+    made = outlet(ANNE)
+    for _ in range(2):
+        made.append(bytes(30), None)
+    made.give_up_on(ANNE)
+    made.acknowledge(ANNE, 1)
+    assert ANNE in made.laggards
+    made.acknowledge(ANNE, 2)
+    assert not made.laggards
 
 
 def test_unlinked_reader_is_not_waited_for_and_not_drained() -> None:
@@ -292,3 +306,36 @@ def test_reopened_outlet_numbers_on() -> None:
     made.append(b"a", None)
 
     assert taken(made) == [(None, 41, 40, (b"a",))]
+
+
+def following(*readers: NodeId) -> tuple[Outlet, Outlet]:
+    """A stream, and one that must not overtake it."""
+    leader = outlet(*readers)
+    return leader, outlet(*readers, leader=leader)
+
+
+def test_data_names_the_system_message_sent_before_it() -> None:
+    """Each reader is told its own, whichever way either was sent (R13a)."""
+    leader, made = following(ANNE, BERT)
+    leader.append(b"for all", None)
+    leader.append(b"for bert", (BERT,))
+    made.append(b"for anne", (ANNE,))
+    made.append(b"for both", None)
+
+    (_, targeted), (_, broadcast) = made.take()
+    assert targeted.after == 1
+    assert broadcast.after == 1
+    assert broadcast.exceptions == ((ANNE, 1, 1), (BERT, 0, 2))
+    _, (again,) = made.repair(BERT, 0, 2, 1000)
+    assert again.after == 2
+
+
+def test_system_message_that_has_arrived_needs_no_exception() -> None:
+    """What a reader acknowledged is before everything (R13a)."""
+    leader, made = following(ANNE, BERT)
+    leader.append(b"for bert", (BERT,))
+    assert leader.acknowledge(BERT, 1)
+    made.append(b"for both", None)
+
+    ((_, broadcast),) = made.take()
+    assert (broadcast.after, broadcast.exceptions) == (0, ())

@@ -394,18 +394,33 @@ def test_nothing_arrives_after_leaving(s: Scripted) -> None:
     assert s.node.deadline() is None
 
 
-def test_data_waits_for_a_hole_in_the_system_messages() -> None:
-    """What was sent after them is not delivered before them (R13a)."""
+@pytest.mark.parametrize("held_up", ["lost", "late"])
+def test_data_waits_for_the_system_messages_before_it(held_up: str) -> None:
+    """Two connections keep no order: what was sent after them is not delivered before (R13a)."""
     s = Scripted()
     s.meet(ANNE, "anne")
-    s.say(batch(2, b"urgent", plane=Plane.SYSTEM))
-    s.say(batch(1, b"response"))
+    if held_up == "lost":
+        s.say(batch(2, b"urgent", plane=Plane.SYSTEM))
+    s.say(replace(batch(1, b"response"), after=2))
+    s.wait(1.0)
     assert s.seen(Delivered) == []
-    s.say(batch(1, b"lost", plane=Plane.SYSTEM))
+    assert [p.plane for p in s.sent(Nack)] == [Plane.SYSTEM] * len(s.sent(Nack))
+    s.say(batch(1, b"before", b"urgent", plane=Plane.SYSTEM))
     assert [(e.plane, e.bodies) for e in s.seen(Delivered)] == [
-        (Plane.SYSTEM, [b"lost", b"urgent"]),
+        (Plane.SYSTEM, [b"before", b"urgent"]),
         (Plane.DATA, [b"response"]),
     ]
+
+
+def test_data_that_waits_is_not_given_up(s: Scripted) -> None:
+    """It is here: a late answer to an old question does not take it for lost (R13a, R15)."""
+    s.say(replace(batch(2, b"response"), after=1))
+    s.say(Gone(ROOM, Plane.DATA, 2, 2))
+    assert s.seen(MessagesLost) == []
+    s.say(batch(1, b"urgent", plane=Plane.SYSTEM))
+    s.say(Gone(ROOM, Plane.DATA, 2, 2))
+    assert [e.lost_msgs for e in s.seen(MessagesLost)] == [1]
+    assert [e.bodies for e in s.seen(Delivered)] == [[b"urgent"], [b"response"]]
 
 
 def test_closed_hole_lets_no_data_into_a_stalled_channel() -> None:
@@ -414,7 +429,7 @@ def test_closed_hole_lets_no_data_into_a_stalled_channel() -> None:
     s.meet(ANNE, "anne")
     s.node.stall(s.channel, True, s.now)
     s.say(batch(2, b"urgent", plane=Plane.SYSTEM))
-    s.say(batch(1, b"response"))
+    s.say(replace(batch(1, b"response"), after=2))
     s.say(batch(1, b"lost", plane=Plane.SYSTEM))
     assert [e.plane for e in s.seen(Delivered)] == [Plane.SYSTEM]
     s.node.stall(s.channel, False, s.now)

@@ -47,8 +47,8 @@ _HELLO = Hello(
     known=3,
     met=0,
 )
-_TARGETED = Batch(_CHANNEL, Plane.DATA, 8, 7, (b"eight", b""))
-_BROADCAST = Batch(_CHANNEL, Plane.DATA, 9, 7, (b"nine",), ((_TWO, 8),))
+_TARGETED = Batch(_CHANNEL, Plane.DATA, 8, 7, (b"eight", b""), after=2)
+_BROADCAST = Batch(_CHANNEL, Plane.DATA, 9, 7, (b"nine",), ((_TWO, 8, 2),), 1)
 _STATE = StreamState(_CHANNEL, Plane.DATA, 9, -1)
 
 #: By the name of the row: plane, addressee (NOBODY for all), packet. The sender is always _ONE.

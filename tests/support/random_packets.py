@@ -87,9 +87,10 @@ def batches(draw: st.DrawFn) -> Batch:
     bodies = draw(st.lists(st.binary(max_size=50), min_size=1, max_size=9))
     first = draw(st.integers(1, 2**63 - 1 - len(bodies)))
     before = st.integers(0, first - 1)
-    exceptions = draw(st.lists(st.tuples(nodes, before), max_size=3))
+    exceptions = draw(st.lists(st.tuples(nodes, before, counts), max_size=3))
+    previous, after = draw(before), draw(counts)
     return Batch(
-        draw(channels), draw(planes), first, draw(before), tuple(bodies), tuple(exceptions)
+        draw(channels), draw(planes), first, previous, tuple(bodies), tuple(exceptions), after
     )
 
 

@@ -121,10 +121,8 @@ class Attendance:
             return
         if member.inlets is None:
             limits = self._config.early_msgs, self._config.early_bytes
-            member.inlets = (
-                Inlet(self._me, welcome.system, *limits),
-                Inlet(self._me, welcome.data, *limits),
-            )
+            system = Inlet(self._me, welcome.system, *limits)
+            member.inlets = system, Inlet(self._me, welcome.data, *limits, leader=system)
             member.inlets[Plane.DATA].stalled = channel.stalled
             event = SnapshotsArrived(welcome.channel, node, welcome.snapshots)
             self._out.events.append(event)

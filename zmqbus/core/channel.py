@@ -59,10 +59,8 @@ class Channel:
         self._runners: dict[str, list[NodeId]] = {}  # who is present under a name, oldest first
         self._names: dict[NodeId, str] = {}  # under which name a member stands there
         self._hosting: dict[NodeId, tuple[str, ...]] = {}  # where a member stands in ``hosts``
-        self.outlets = (
-            _outlet(interest.channel, Plane.SYSTEM, config, head),
-            _outlet(interest.channel, Plane.DATA, config, head),
-        )
+        system = _outlet(interest.channel, Plane.SYSTEM, config, head)
+        self.outlets = system, _outlet(interest.channel, Plane.DATA, config, head, system)
 
     def age(self, node: NodeId) -> tuple[int, NodeId]:
         """What runners and hosts are ordered by: the older first."""
@@ -187,7 +185,9 @@ class Channel:
         return not name or (name != self.interest.runner and self._runners[name][0] == node)
 
 
-def _outlet(channel: ChannelId, plane: Plane, config: MeshConfig, head: int) -> Outlet:
+def _outlet(
+    channel: ChannelId, plane: Plane, config: MeshConfig, head: int, leader: Outlet | None = None
+) -> Outlet:
     system = plane is Plane.SYSTEM
     return Outlet(
         channel,
@@ -199,4 +199,5 @@ def _outlet(channel: ChannelId, plane: Plane, config: MeshConfig, head: int) -> 
         batch_msgs=config.batch_msgs,
         batch_bytes=config.batch_bytes,
         head=head,
+        leader=leader,
     )

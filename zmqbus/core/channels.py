@@ -123,27 +123,21 @@ class Channels:
                     self._hand_out(reader, batch, channel)
 
     def _hand_out(self, reader: NodeId | None, batch: Batch, channel: Channel) -> None:
-        """Send a batch on its plane, but data behind system mail that is not acknowledged yet.
+        """Send a batch on its plane: data once for all, unless one of them lags.
 
-        Two connections keep no order: on the data plane a response could overtake the urgent
-        updates that were sent before it (R13a). A reader that is far behind gets its data on the
-        data plane all the same, so that system messages never queue behind much of it.
+        To one that lags nothing is sent: libzmq would queue it without a bound in bytes. It asks
+        for what it misses when it can take it (R17).
         """
-        behind: list[NodeId] = []
-        if batch.plane is Plane.DATA:
-            behind = [
-                node
-                for node in channel.outlets[Plane.SYSTEM].unacknowledged()
-                if channel.outlets[Plane.DATA].behind_msgs(node) <= self._config.system_hwm_msgs
-            ]
-            if not behind if reader is None else reader not in behind:
-                self._out.actions.append(Publish(reader, batch))
-                return
-        for node in channel.outlets[Plane.SYSTEM].readers if reader is None else (reader,):
-            if batch.plane is Plane.SYSTEM or node in behind:
+        outlet = channel.outlets[batch.plane]
+        if batch.plane is Plane.SYSTEM:
+            for node in outlet.readers if reader is None else (reader,):
                 self.links.send(node, batch)
-            else:
-                self._out.actions.append(Publish(node, batch))
+        elif not outlet.laggards:
+            self._out.actions.append(Publish(reader, batch))
+        else:
+            for node in outlet.readers if reader is None else (reader,):
+                if node not in outlet.laggards:
+                    self._out.actions.append(Publish(node, batch))
 
     def _tell_all(self, packet: Announce) -> None:
         for node in self.links.peers:

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from operator import itemgetter
+from dataclasses import dataclass
+from operator import attrgetter
 
 from zmqbus.packets import Batch, Gone, NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class _Early:
+    """Messages that came before they may be delivered."""
+
+    first: int
+    previous: int
+    after: int
+    bodies: tuple[bytes, ...]
 
 
 class Inlet:
@@ -20,9 +31,17 @@ class Inlet:
         cursor: The last number that is not owed.
         early_msgs: Most messages held ahead of a hole; more are dropped, to be repaired later.
         early_bytes: The same in bytes.
+        leader: The sender's other stream, if this one must not overtake it (R13a).
     """
 
-    def __init__(self, me: NodeId, cursor: int, early_msgs: int, early_bytes: int) -> None:
+    def __init__(
+        self,
+        me: NodeId,
+        cursor: int,
+        early_msgs: int,
+        early_bytes: int,
+        leader: Inlet | None = None,
+    ) -> None:
         self.cursor = cursor
         self.head = cursor
         self.taken = 0
@@ -31,27 +50,29 @@ class Inlet:
         self.told_cursor = -1
         self.stalled = False
         self._me = me
-        self._early: list[tuple[int, int, tuple[bytes, ...]]] = []  # first, previous, bodies
+        self._leader = leader
+        self._early: list[_Early] = []
         self._early_msgs = 0
         self._early_bytes = 0
         self._limits = early_msgs, early_bytes
 
     def accept(self, batch: Batch) -> list[bytes]:
         """Take a batch; returns what may be delivered now, in order."""
-        previous = batch.previous
-        if batch.exceptions:
-            previous = dict(batch.exceptions).get(self._me, previous)
+        previous, after = batch.previous, batch.after
+        for node, *its_own in batch.exceptions:
+            if node == self._me:
+                previous, after = its_own
         last = batch.first + len(batch.bodies) - 1
         if last > self.head:
             self.head = last
-        if previous > self.cursor or self.stalled:
-            self._hold(batch.first, previous, batch.bodies)
+        if previous > self.cursor or self.stalled or not self._led(after):
+            self._hold(_Early(batch.first, previous, after, batch.bodies))
             return []
         ready = self._advance(batch.first, batch.bodies)
         return ready + self._release() if self._early else ready
 
     def skip(self, gone: Gone) -> tuple[int, list[bytes]]:
-        """Give up what the sender has no more and did not arrive.
+        """Give up what the sender has no more and did not arrive; not to be asked of `waiting`.
 
         Returns:
             How many messages are lost, and what may be delivered now.
@@ -77,19 +98,34 @@ class Inlet:
         self.stalled = False
         return self._release()
 
+    def follow(self) -> list[bytes]:
+        """What may be delivered now that the leader has got further."""
+        return [] if self.stalled else self._release()
+
+    def waiting(self, upto: int) -> bool:
+        """Whether something up to ``upto`` is here and may not be delivered yet."""
+        return self.stalled or any(
+            early.first <= upto and not self._led(early.after) for early in self._early
+        )
+
     @property
     def hole(self) -> int:
         """The last number known to be missing, or 0 if nothing is or nothing could be delivered."""
         if self.stalled:
             return 0
         if self._early:
-            return self._early[0][1]
+            previous = self._early[0].previous
+            return previous if previous > self.cursor else 0
         return self.head if self.head > self.cursor else 0
 
     @property
     def early_msgs(self) -> int:
         """How many messages wait for one before them."""
         return self._early_msgs
+
+    def _led(self, after: int) -> bool:
+        """Whether the leader has got as far as what follows it needs."""
+        return self._leader is None or after <= self._leader.cursor
 
     def _advance(self, first: int, bodies: tuple[bytes, ...]) -> list[bytes]:
         known = self.cursor + 1 - first
@@ -103,30 +139,32 @@ class Inlet:
         self.taken += len(bodies)
         return list(bodies)
 
-    def _hold(self, first: int, previous: int, bodies: tuple[bytes, ...]) -> None:
-        size_bytes = sum(map(len, bodies))
+    def _hold(self, early: _Early) -> None:
+        count, size_bytes = len(early.bodies), sum(map(len, early.bodies))
         msgs, limit_bytes = self._limits
-        if self._early_msgs + len(bodies) > msgs or self._early_bytes + size_bytes > limit_bytes:
+        if self._early_msgs + count > msgs or self._early_bytes + size_bytes > limit_bytes:
             return
-        place = bisect_left(self._early, first, key=itemgetter(0))
+        place = bisect_left(self._early, early.first, key=attrgetter("first"))
         held = self._early[place] if place < len(self._early) else None
-        if held and held[0] == first and len(held[2]) >= len(bodies):
-            self.duplicates += len(bodies)
+        if held and held.first == early.first and len(held.bodies) >= count:
+            self.duplicates += count
             return
-        self._early.insert(place, (first, previous, bodies))
-        self._early_msgs += len(bodies)
+        self._early.insert(place, early)
+        self._early_msgs += count
         self._early_bytes += size_bytes
 
     def _release(self, upto: int | None = None) -> list[bytes]:
         """What may be delivered of what is held, or all that begins up to ``upto``."""
         ready: list[bytes] = []
         released = 0
-        for first, previous, bodies in self._early:
-            if previous > self.cursor if upto is None else first > upto:
+        for early in self._early:
+            if early.first > upto if upto is not None else early.previous > self.cursor:
+                break
+            if not self._led(early.after):
                 break
             released += 1
-            self._early_msgs -= len(bodies)
-            self._early_bytes -= sum(map(len, bodies))
-            ready += self._advance(first, bodies)
+            self._early_msgs -= len(early.bodies)
+            self._early_bytes -= sum(map(len, early.bodies))
+            ready += self._advance(early.first, early.bodies)
         del self._early[:released]
         return ready

@@ -18,7 +18,12 @@ and NORM (RFC 5740); the bounded history with a "gone" answer is that of ZeroMQ'
 of Aeron's term buffers.
 
 The same reader positions give the window (R17): a live reader further behind than the window makes
-`send()` wait, unless it is lagging, that is, was waited for long enough already.
+`send()` wait, unless it is lagging, that is, was waited for long enough already. A lagging reader
+is sent nothing but repairs, so that no more than a window of it is ever queued on the way.
+
+Two connections keep no order between them. So each batch of data also names the system message that
+was sent before it to this reader (`Batch.after`, R13a), and waits at the receiver until that is
+there; the data stream *follows* the system stream.
 """
 
 from __future__ import annotations
@@ -42,7 +47,6 @@ class Reader:
         owed_msgs: Messages for it alone since its start; broadcasts come from the outlet's count.
         broadcasts_before: The outlet's count of broadcasts at its start.
         live: Whether it is linked; an unlinked reader is kept for repair but not waited for.
-        lagging: Whether it was waited for in vain and has not caught up since.
     """
 
     acked: int
@@ -51,7 +55,6 @@ class Reader:
     broadcasts_before: int
     owed_msgs: int = 0
     live: bool = True
-    lagging: bool = False
 
 
 @dataclass(slots=True)
@@ -92,6 +95,7 @@ class Outlet:
         batch_msgs: Most messages of one batch.
         batch_bytes: How large a batch may grow before the next is begun.
         head: Number of the last message of an earlier life of the channel.
+        leader: The stream that this one must not overtake; it has the same readers.
     """
 
     def __init__(
@@ -106,11 +110,14 @@ class Outlet:
         batch_msgs: int,
         batch_bytes: int,
         head: int = 0,
+        leader: Outlet | None = None,
     ) -> None:
         self.channel = channel
         self.plane = plane
         self.head = head
         self.readers: dict[NodeId, Reader] = {}
+        self.laggards: dict[NodeId, None] = {}
+        self._leader = leader
         self._limits = history_msgs, history_bytes
         self._window = window_msgs, window_bytes
         self._batch_limits = batch_msgs, batch_bytes
@@ -136,6 +143,7 @@ class Outlet:
         """Owe ``node`` nothing any more."""
         if self.readers.pop(node, None):
             self._last_targeted.pop(node, None)
+            self.laggards.pop(node, None)
             self._slowest = None
             self._trim()
 
@@ -144,7 +152,8 @@ class Outlet:
         reader = self.readers.get(node)
         if reader:
             reader.live = live
-            reader.lagging = reader.lagging and live
+            if not live:
+                self.laggards.pop(node, None)
             self._slowest = None
 
     def acknowledge(self, node: NodeId, cursor: int) -> bool:
@@ -155,8 +164,10 @@ class Outlet:
         if cursor > reader.acked:
             reader.acked = cursor
             reader.acked_bytes = self._bytes_up_to(cursor)
-            if reader.lagging and self.head - cursor <= self._window[0] // 2:
-                reader.lagging = False
+            if self._last_targeted.get(node, self.head + 1) <= cursor:
+                del self._last_targeted[node]  # what it has needs no exception any more
+            if node in self.laggards and not self._over((cursor, reader.acked_bytes), part=2):
+                del self.laggards[node]
             self._slowest = None
             self._trim()
         return True
@@ -197,14 +208,14 @@ class Outlet:
         """Move readers that are owed nothing to the head: what others got does not count."""
         for node in nodes:
             reader = self.readers[node]
-            if reader.acked >= self._last_targeted.get(node, self._last_broadcast):
+            if reader.acked >= self._last_number(node):
                 reader.acked, reader.acked_bytes = self.head, self._end_bytes
 
     def _start_run(self, number: int, body: bytes, readers: tuple[NodeId, ...] | None) -> _Run:
         if readers is None:
             exceptions = tuple(self._last_targeted.items())
             return _Run(None, number, (self._last_broadcast,), exceptions, [body], len(body))
-        previous = tuple(self._last_targeted.get(n, self._last_broadcast) for n in readers)
+        previous = tuple(self._last_number(n) for n in readers)
         return _Run(readers, number, previous, (), [body], len(body))
 
     def _fits(self, bodies: list[bytes], size_bytes: int) -> bool:
@@ -223,19 +234,28 @@ class Outlet:
         for run in runs:
             bodies = tuple(run.bodies)
             if run.readers is None:
-                yield None, self._batch(run.first, run.previous[0], bodies, run.exceptions)
+                yield None, self._broadcast(run, bodies)
             else:
                 for node, previous in zip(run.readers, run.previous, strict=True):
-                    yield node, self._batch(run.first, previous, bodies)
+                    yield node, self._batch(node, run.first, previous, bodies)
 
-    def _batch(
-        self,
-        first: int,
-        previous: int,
-        bodies: Sequence[bytes],
-        exceptions: tuple[tuple[NodeId, int], ...] = (),
-    ) -> Batch:
-        return Batch(self.channel, self.plane, first, previous, tuple(bodies), exceptions)
+    def _broadcast(self, run: _Run, bodies: tuple[bytes, ...]) -> Batch:
+        previous, own = run.previous[0], dict(run.exceptions)
+        after, sooner = 0, {}
+        if self._leader:
+            after, sooner = self._leader._last_broadcast, self._leader._last_targeted
+        exceptions = tuple(
+            (node, own.get(node, previous), sooner.get(node, after)) for node in own | sooner
+        )
+        return Batch(self.channel, self.plane, run.first, previous, bodies, exceptions, after)
+
+    def _batch(self, node: NodeId, first: int, previous: int, bodies: Sequence[bytes]) -> Batch:
+        after = self._leader._last_number(node) if self._leader else 0
+        return Batch(self.channel, self.plane, first, previous, tuple(bodies), (), after)
+
+    def _last_number(self, node: NodeId) -> int:
+        """The number of the last message that was for ``node``, unless it has it."""
+        return self._last_targeted.get(node, self._last_broadcast)
 
     # -- repair
 
@@ -264,7 +284,7 @@ class Outlet:
             if budget_bytes <= 0:
                 break
             if bodies and not (number == first + len(bodies) and self._fits(bodies, size_bytes)):
-                batches.append(self._batch(first, previous, bodies))
+                batches.append(self._batch(node, first, previous, bodies))
                 previous, bodies, size_bytes = first + len(bodies) - 1, [], 0
             if not bodies:
                 first = number
@@ -272,14 +292,12 @@ class Outlet:
             size_bytes += len(entry.body)
             budget_bytes -= len(entry.body)
         if bodies:
-            batches.append(self._batch(first, previous, bodies))
+            batches.append(self._batch(node, first, previous, bodies))
         return gone, batches
 
     def last_owed(self, node: NodeId) -> int:
         """The number of the last message ``node`` is owed, sent or not."""
-        reader = self.readers[node]
-        last = self._last_targeted.get(node, self._last_broadcast)
-        return max(last, reader.acked)
+        return max(self._last_number(node), self.readers[node].acked)
 
     def unacknowledged(self) -> list[NodeId]:
         """Live readers that are owed something, sent or not."""
@@ -311,12 +329,12 @@ class Outlet:
         return [
             node
             for node, r in self.readers.items()
-            if r.live and not r.lagging and self._over((r.acked, r.acked_bytes))
+            if r.live and node not in self.laggards and self._over((r.acked, r.acked_bytes))
         ]
 
     def give_up_on(self, node: NodeId) -> None:
-        """Do not wait for ``node`` until it has caught up with half a window."""
-        self.readers[node].lagging = True
+        """Do not wait for ``node``, nor send it more, until it is half a window behind."""
+        self.laggards[node] = None
         self._slowest = None
 
     @property
@@ -329,14 +347,19 @@ class Outlet:
         """Messages and bytes in the history."""
         return len(self._entries), self._end_bytes - self._base_bytes
 
-    def _over(self, position: tuple[int, int]) -> bool:
+    def _over(self, position: tuple[int, int], part: int = 1) -> bool:
+        """Whether that is further behind than the window, or a part of it."""
         acked, acked_bytes = position
-        msgs, size_bytes = self._window
+        msgs, size_bytes = (limit // part for limit in self._window)
         return self.head - acked > msgs or self._end_bytes - acked_bytes > size_bytes
 
     def _find_slowest(self) -> tuple[int, int]:
         self._slowest = min(
-            ((r.acked, r.acked_bytes) for r in self.readers.values() if r.live and not r.lagging),
+            (
+                (r.acked, r.acked_bytes)
+                for node, r in self.readers.items()
+                if r.live and node not in self.laggards
+            ),
             default=(self.head, self._end_bytes),
         )
         return self._slowest

@@ -65,8 +65,6 @@ class Traffic:
         if inlet is None or not batch.bodies:
             self._counters["batch_refused"] += 1
             return
-        if batch.plane is Plane.DATA:
-            self._hold_behind_hole(node, batch.channel, inlet)
         bodies = inlet.accept(batch)
         if len(bodies) < len(batch.bodies) and inlet.duplicates:
             self._counters["duplicates"] += inlet.duplicates
@@ -76,7 +74,7 @@ class Traffic:
     def heard_gone(self, node: NodeId, gone: Gone, now: float) -> None:
         """A peer cannot repair a hole any more (R15)."""
         inlet = self._inlet(node, gone.channel, gone.plane)
-        if inlet is None or inlet.stalled or gone.upto <= inlet.cursor:
+        if inlet is None or gone.upto <= inlet.cursor or inlet.waiting(gone.upto):
             self._counters["gone_ignored"] += 1
             return
         lost, bodies = inlet.skip(gone)
@@ -100,27 +98,15 @@ class Traffic:
             self._acknowledge_in_time(node, plane, inlet, bodies, now)
         if inlet.hole or (channel, node, plane) in self._delays:
             self._watch_hole((channel, node, plane), inlet, bool(bodies), now)
-        if bodies and plane is Plane.SYSTEM:
-            self._flow_again(node, channel, now)
-
-    def _hold_behind_hole(self, node: NodeId, channel: ChannelId, data: Inlet) -> None:
-        """Hold data while system messages sent before it may be missing (R13a)."""
-        member = self._channels[channel].members[node]
-        if member.inlets and member.inlets[Plane.SYSTEM].early_msgs:
-            data.stall()
-
-    def _flow_again(self, node: NodeId, channel: ChannelId, now: float) -> None:
-        """Deliver the data that was held behind a hole of system messages that is closed."""
-        member = self._channels[channel].members[node]
-        assert member.inlets, "what was delivered came through an inlet"
-        system, data = member.inlets
-        if data.stalled and not (self._channels[channel].stalled or system.early_msgs):
-            self._deliver(node, channel, Plane.DATA, data, data.resume(), now)
+        if plane is Plane.SYSTEM:
+            data = self._inlet(node, channel, Plane.DATA)
+            if data and data.early_msgs:  # it may have waited for these (R13a)
+                self._deliver(node, channel, Plane.DATA, data, data.follow(), now)
 
     def _acknowledge_in_time(
         self, node: NodeId, plane: Plane, inlet: Inlet, bodies: list[bytes], now: float
     ) -> None:
-        """Acknowledge data now and then, system messages at once: data waits for that (R13a)."""
+        """Acknowledge data now and then, system messages at once: they are few."""
         untold = self._untold_bytes.get(node, 0) + sum(map(len, bodies))
         self._untold_bytes[node] = untold
         many = inlet.cursor - inlet.told_cursor >= self._ack_every
