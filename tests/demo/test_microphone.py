@@ -33,7 +33,13 @@ async def test_listener_met_after_the_request_to_play_hears_every_frame(
     running = [asyncio.create_task(runners[0].run())]
     try:
         await near.wait_for_worker(MICROPHONE, timeout_secs=TIMEOUT_SECS)
-        play = BusJobRequestMessage(source="desk", target=MICROPHONE, job_id="1", job_name="play")
+        play = BusJobRequestMessage(
+            source="desk",
+            target=MICROPHONE,
+            job_id="1",
+            job_name="play",
+            payload={"listeners": [LISTENER]},
+        )
         await near.send(play)
         runners.append(await make_runner(BaseWorker(name=LISTENER), far, handle_sigterm=False))
         await far.subscribe(ear)

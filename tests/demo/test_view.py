@@ -20,8 +20,8 @@ class Terminal(io.StringIO):
 def play(view: View) -> None:
     """What a short session shows."""
     with view:
-        view.discovered("listener", "listener-runner")
-        view.listening("PocketSphinx")
+        view.event("found listener on listener-runner")
+        view.listening("listener", "PocketSphinx", 1.5)
         view.show({"speaking": True, "at_secs": 0.74})
         view.show({"received": 37, "frames_per_sec": 50, "latency_ms": 0.4})
         view.show({"text": "had he"})
@@ -39,12 +39,13 @@ def test_elsewhere_than_in_a_terminal_lines_are_plain(
 
     lines = stream.getvalue().splitlines()
     assert "\x1b" not in stream.getvalue()
-    assert [line.split(None, 2)[2] for line in lines[:1]] == ["found listener on listener-runner"]
-    assert [line.strip() for line in lines[1:]] == [
-        "listening with Silero and PocketSphinx",
-        "0.74 s  speech",
+    assert [line.split(None, 2)[:2] for line in lines] == [["0.00", "s"]] * 5
+    assert [line.split(None, 2)[2] for line in lines] == [
+        "found listener on listener-runner",
+        "listener listens from 1.50 s of the recording on, with Silero and PocketSphinx",
+        "speech, noticed at 0.74 s of the recording",
         "had he",
-        "1.50 s  silence",
+        "silence, noticed at 1.50 s of the recording",
     ]
 
 
@@ -64,6 +65,6 @@ def test_in_a_terminal_the_panel_shows_what_goes_on(monkeypatch: pytest.MonkeyPa
 def test_without_a_recognizer_the_way_to_one_is_named() -> None:
     """What is missing is said with the command that brings it."""
     stream = io.StringIO()
-    View(stream, 1).listening(None)
+    View(stream, 1).listening("listener", None, 0.0)
 
     assert "pip install 'pipecat-zmqbus[demo]'" in stream.getvalue()

@@ -13,7 +13,7 @@ from zmqbus.demo.children import end_with_parent
 def main() -> None:
     """Run the role named on the command line."""
     parser = argparse.ArgumentParser(prog="python -m zmqbus.demo")
-    parser.add_argument("role", choices=["microphone", "listener", "recognizer"])
+    parser.add_argument("role", choices=["microphone", "listener", "standby", "recognizer"])
     parser.add_argument("--channel", default="")
     parser.add_argument("--wav", type=Path, default=None)
     parser.add_argument("--fast", action="store_true")
@@ -35,7 +35,7 @@ def main() -> None:
     else:
         from zmqbus.demo.listener import run_listener
 
-        asyncio.run(run_listener(options.channel))
+        asyncio.run(run_listener(options.channel, options.role))
 
 
 if __name__ == "__main__":

@@ -69,6 +69,11 @@ class Child:
         assert self._process is not None, "start() first"
         return await self._process.wait()
 
+    def kill(self) -> None:
+        """Kill the process with SIGKILL, and leave whatever it started to itself."""
+        assert self._process is not None, "start() first"
+        self._process.kill()
+
     async def stop(self, graceful: bool) -> None:
         """See the process end, by force if it has to be.
 

@@ -16,7 +16,7 @@ from pipecat.processors.frame_processor import FrameDirection
 
 from zmqbus.bus import ZmqBus
 from zmqbus.demo.recording import FRAME_SECS, SAMPLE_RATE, Recording, load_recording
-from zmqbus.demo.runners import LISTENER, MICROPHONE, make_bus, make_runner
+from zmqbus.demo.runners import MICROPHONE, make_bus, make_runner
 
 # How far `--fast` may run ahead of the bus: enough to keep it busy, too little to fill memory.
 _AHEAD_FRAMES = 64
@@ -52,7 +52,7 @@ class CountingBridge(BusBridgeProcessor):
 
 
 class Microphone(PipelineWorker):
-    """Plays its recording once, when the job `play` asks for it and the listener can hear it.
+    """Plays its recording once, when the job `play` asks for it and those who listen can hear it.
 
     Args:
         recording: What to play.
@@ -70,7 +70,9 @@ class Microphone(PipelineWorker):
     @job(name="play")  # type: ignore[untyped-decorator]
     async def play(self, message: BusJobRequestMessage) -> None:
         """Play, and answer how many frames were sent."""
-        await self._mesh_bus.wait_for_worker(LISTENER)  # the desk knows it already; we may not yet
+        assert message.payload is not None, "the request says who listens"
+        for listener in message.payload["listeners"]:  # the desk knows them; we may not yet
+            await self._mesh_bus.wait_for_worker(listener)
         loop = asyncio.get_running_loop()
         began = loop.time()
         for number, pcm in enumerate(self._recording.frames()):

@@ -1,4 +1,4 @@
-"""What the three runners of the demo share: their bus, their names, how they ask for a job."""
+"""What the runners of the demo share: their bus, their names, how they ask for a job."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipecat.workers.runner import WorkerRunner
 
 from zmqbus.bus import ZmqBus
 
-MICROPHONE, LISTENER, DESK = "microphone", "listener", "desk"
+MICROPHONE, LISTENER, STANDBY, DESK = "microphone", "listener", "standby", "desk"
 
 
 def make_bus(channel: str) -> ZmqBus:

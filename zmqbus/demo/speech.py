@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.audio.vad.vad_analyzer import VADState
 
@@ -9,19 +11,24 @@ from zmqbus.demo.recording import SAMPLE_RATE
 
 
 class SpeechDetector:
-    """Hears PCM in order, and keeps the segments of speech, in seconds from the start."""
+    """Hears PCM in order, and keeps the segments of speech, in seconds from the start.
 
-    def __init__(self) -> None:
-        self.segments: list[tuple[float, float]] = []
+    Args:
+        heard_bytes: How much sound there was before, heard by somebody else.
+        segments: The segments of speech in it.
+    """
+
+    def __init__(self, heard_bytes: int = 0, segments: Iterable[Sequence[float]] = ()) -> None:
+        self.heard_bytes = heard_bytes
+        self.segments = [(start, end) for start, end in segments]
         self._analyzer = SileroVADAnalyzer(sample_rate=SAMPLE_RATE)
         self._analyzer.set_sample_rate(SAMPLE_RATE)
-        self._heard_bytes = 0
         self._began_secs: float | None = None
 
     @property
     def heard_secs(self) -> float:
         """How much sound was heard so far."""
-        return self._heard_bytes / 2 / SAMPLE_RATE
+        return self.heard_bytes / 2 / SAMPLE_RATE
 
     async def hear(self, pcm: bytes) -> bool | None:
         """Listen on.
@@ -33,7 +40,7 @@ class SpeechDetector:
             True when speech has begun, False when it has ended, None when nothing changed.
         """
         state = await self._analyzer.analyze_audio(pcm)
-        self._heard_bytes += len(pcm)
+        self.heard_bytes += len(pcm)
         params = self._analyzer.params
         if state is VADState.SPEAKING and self._began_secs is None:
             self._began_secs = self.heard_secs - params.start_secs

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from zmqbus.demo.failover import STEPS
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Summary:
         recognizer: Who wrote the text; None when none is installed.
         text: What was understood.
         reference: What was really said, where that is known.
+        steps: When each of `STEPS` was, in seconds after the kill; None if none was asked for.
     """
 
     frames: int
@@ -36,6 +39,7 @@ class Summary:
     recognizer: str | None = None
     text: str | None = None
     reference: str | None = None
+    steps: Mapping[str, float] | None = None
 
     @property
     def lost(self) -> int:
@@ -44,8 +48,13 @@ class Summary:
 
     @property
     def passed(self) -> bool:
-        """Nothing was lost, and speech was heard."""
-        return self.sent == self.frames and self.lost == 0 and bool(self.segments)
+        """Nothing was lost, speech was heard, and a kill that was asked for was overcome."""
+        whole = self.sent == self.frames and self.lost == 0
+        return (
+            whole
+            and bool(self.segments)
+            and (self.steps is None or self.steps.keys() == STEPS.keys())
+        )
 
     @property
     def word_errors(self) -> int | None:
@@ -67,13 +76,23 @@ class Summary:
         )
         yield f"latency   p50 {_ms(self.latency_p50_ms)}, p99 {_ms(self.latency_p99_ms)}, one way"
         spans = ", ".join(f"{start:.2f}-{end:.2f} s" for start, end in self.segments)
-        yield f"speech    {spans or 'none'}"
+        yield f"speech    {spans or 'none'}{' of the recording' if spans else ''}"
         if self.text is not None:
             yield f"text      {self.text or '(nothing understood)'}"
         if self.text is not None and self.reference is not None:
             yield f"really    {self.reference}"
             words = len(self.reference.split())
             yield f"          {self.word_errors} of {words} words misheard by {self.recognizer}"
+        if self.steps is not None:
+            yield from self._failover_lines(self.steps)
+
+    def _failover_lines(self, steps: Mapping[str, float]) -> Iterator[str]:
+        if not steps:
+            yield "killed    nobody: no sentence was long enough"
+            return
+        yield "killed    the listener, with SIGKILL; after that"
+        for step, words in STEPS.items():
+            yield f"          {f'{steps[step]:.3f} s' if step in steps else 'never'}  {words}"
 
 
 def word_errors(reference: Sequence[str], text: Sequence[str]) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TextIO
 
@@ -17,17 +19,37 @@ _MISSING_RECOGNIZER = (
 )
 
 
+def write_line(stream: TextIO, words: str) -> bool:
+    """Write a line; False if nobody reads it, and then what follows goes nowhere either."""
+    try:
+        stream.write(f"{words}\n")
+        stream.flush()
+    except BrokenPipeError:
+        with open(os.devnull, "w") as nowhere:  # or the interpreter complains at its end
+            os.dup2(nowhere.fileno(), stream.fileno())
+        return False
+    return True
+
+
 class View:
     """Lines for what happens once; in a terminal, below them, a panel for what goes on.
+
+    Each event is shown with the seconds since the start of the view; times in the recording are
+    called so.
 
     Args:
         stream: Where to write. Control codes are written only to a terminal.
         frames_count: How many frames the recording has.
+        on_unread: Called when nobody reads the stream any more.
     """
 
-    def __init__(self, stream: TextIO, frames_count: int) -> None:
+    def __init__(
+        self, stream: TextIO, frames_count: int, on_unread: Callable[[], None] = lambda: None
+    ) -> None:
+        self._stream = stream
         self._console = Console(file=stream, force_terminal=stream.isatty())
         self._frames_count = frames_count
+        self._on_unread = on_unread
         self._began = time.monotonic()
         self._progress: dict[str, Any] = {"received": 0, "frames_per_sec": 0, "latency_ms": None}
         self._speaking = False
@@ -52,16 +74,21 @@ class View:
 
     def line(self, words: str) -> None:
         """Say something once."""
-        self._console.print(words, markup=False, highlight=False, soft_wrap=True)
+        if self._live is not None:
+            self._console.print(words, markup=False, highlight=False, soft_wrap=True)
+        elif not write_line(self._stream, words):
+            self._on_unread()
 
-    def discovered(self, worker: str, runner: str) -> None:
-        """A worker is known from now on."""
-        after_secs = time.monotonic() - self._began
-        self.line(f"{after_secs:5.2f} s  found {worker} on {runner}")
+    def event(self, words: str) -> None:
+        """Something happens now."""
+        self.line(f"{time.monotonic() - self._began:6.2f} s  {words}")
 
-    def listening(self, recognizer: str | None) -> None:
-        """The listener is ready, with this recognizer or none."""
-        self.line(f"         listening with Silero and {recognizer or _MISSING_RECOGNIZER}")
+    def listening(self, listener: str, recognizer: str | None, from_secs: float) -> None:
+        """A listener is ready, with this recognizer or none, and begins there in the recording."""
+        self.event(
+            f"{listener} listens from {from_secs:.2f} s of the recording on, "
+            f"with Silero and {recognizer or _MISSING_RECOGNIZER}"
+        )
 
     def show(self, chunk: dict[str, Any]) -> None:
         """Show one chunk of the listener's stream."""
@@ -70,10 +97,11 @@ class View:
                 self._progress = chunk
             case {"speaking": speaking, "at_secs": at_secs}:
                 self._speaking = speaking
-                self.line(f"{at_secs:5.2f} s  {'speech' if speaking else 'silence'}")
+                what = "speech" if speaking else "silence"
+                self.event(f"{what}, noticed at {at_secs:.2f} s of the recording")
             case {"text": text}:
                 if text != self._text and self._live is None:
-                    self.line(f"         {text}")
+                    self.event(f"  {text}")
                 self._text = text
 
     def _panel(self) -> Panel:
