@@ -163,6 +163,25 @@ async def test_sender_waits_for_a_slow_subscriber_and_nothing_is_lost(mesh: Mesh
     assert a.stats().lost_msgs == b.stats().lost_msgs == 0
 
 
+async def test_message_for_one_does_not_wait_for_another_peer(mesh: Mesh) -> None:
+    """While data for a slow peer waits, data for a third goes its way (R17, P20)."""
+    inboxes = [Inbox(name) for name in "abc"]
+    a, b, c = [await mesh.make(inbox, config=TIGHT) for inbox in inboxes]
+    await mesh.meet(a, b, c)
+    inboxes[1].gate.clear()
+    flooding = asyncio.create_task(_send_many(a, 500, target="b"))
+    await until(a, lambda: a.stats().waits > 0)
+    for number in range(10):
+        await a.send(data(number, target="c"))
+    await inboxes[2].wait(10)
+    assert not flooding.done()
+    inboxes[1].gate.set()
+    await flooding
+    await inboxes[1].wait(500)
+    assert inboxes[1].texts == [str(n) for n in range(500)]
+    assert inboxes[2].texts == [str(n) for n in range(10)]
+
+
 async def test_peer_that_never_goes_on_holds_nobody_up(mesh: Mesh) -> None:
     """After `slow_peer_timeout_secs` it is not waited for; the others get everything (R17, P20)."""
     config = replace(TIGHT, slow_peer_timeout_secs=0.05)
@@ -192,9 +211,9 @@ async def test_stop_with_a_peer_that_takes_nothing_returns(mesh: Mesh) -> None:
         await b.stop()
 
 
-async def _send_many(bus: ZmqBus, count: int) -> None:
+async def _send_many(bus: ZmqBus, count: int, target: str | None = None) -> None:
     for number in range(count):
-        await bus.send(data(number))
+        await bus.send(data(number, target=target))
 
 
 # -- events

@@ -259,7 +259,7 @@ class ZmqBus(WorkerBus):
     async def publish(self, message: BusMessage) -> None:
         """Deliver to local subscribers at once, and to whoever else can receive it.
 
-        Waits only for a peer that is a window behind: up to ``slow_peer_timeout_secs`` for data,
+        Waits only for a receiver a window behind: up to ``slow_peer_timeout_secs`` for data,
         ``system_timeout_secs`` for system messages; also gives the loop a turn once in a batch.
 
         Args:

@@ -202,8 +202,10 @@ class MeshNode:
         """Send a message: a system message now, data at the end of this turn of the loop."""
         self._life.publish(channel, plane, audience, body)
 
-    async def make_room(self, channel: Channel, plane: Plane) -> None:
-        """Wait until no healthy peer is further behind than the window, or for a bounded time.
+    async def make_room(
+        self, channel: Channel, plane: Plane, audience: tuple[NodeId, ...] | None
+    ) -> None:
+        """Wait until none of an audience is further behind than the window, or for a bounded time.
 
         Waits up to ``slow_peer_timeout_secs`` for data, ``system_timeout_secs`` for system
         messages; who is behind then is not waited for (R16, R17).
@@ -212,9 +214,9 @@ class MeshNode:
         data = plane is Plane.DATA
         wait_secs = config.slow_peer_timeout_secs if data else config.system_timeout_secs
         deadline = self._life.now() + wait_secs
-        while self._serves(channel) and channel.outlets[plane].blockers():
+        while self._serves(channel) and channel.outlets[plane].blockers(audience):
             if not await self._life.news(deadline):
-                self.core.give_up_waiting(channel, plane, self._life.now())
+                self.core.give_up_waiting(channel, plane, self._life.now(), audience)
                 self._life.settle()
 
     def _serves(self, channel: Channel) -> bool:

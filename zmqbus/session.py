@@ -122,9 +122,9 @@ class Session:
             self._jobs.note_sent(message, audience)
         self._sent_msgs += 1
         self._sent_bytes += len(body)
-        if channel.outlets[plane].blockers():
+        if channel.outlets[plane].blockers(audience):
             self._waits += 1
-            await self._node.make_room(channel, plane)
+            await self._node.make_room(channel, plane, audience)
         elif not self._sent_msgs % self._node.config.batch_msgs:
             await asyncio.sleep(0)
 

@@ -96,6 +96,17 @@ def test_lagging_peer_is_given_up_waiting_for_but_not_lost() -> None:
     assert s.seen(PeerGone) == []
 
 
+def test_peer_outside_the_audience_is_not_given_up_on() -> None:
+    """Who waited for one has not waited for the others (R17)."""
+    s = Scripted(replace(DEFAULT, window_msgs=2))
+    s.meet(ANNE, "anne")
+    s.meet(BERT, "bert")
+    s.publish(b"a", b"b", b"c")
+
+    assert s.node.give_up_waiting(s.channel, Plane.DATA, s.now, (BERT,)) == [BERT]
+    assert s.channel.outlets[Plane.DATA].blockers() == [ANNE]
+
+
 def test_hastened_acknowledgements_tell_every_peer_what_it_is_owed() -> None:
     """So that a leaving node need not wait for heartbeats (R23)."""
     s = Scripted()

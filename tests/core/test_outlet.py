@@ -207,6 +207,16 @@ def test_reader_blocks_when_it_is_further_behind_than_the_window(
     assert made.blockers() == ([ANNE] if blocked else [])
 
 
+def test_only_the_audience_of_a_message_is_waited_for() -> None:
+    """Who is a window behind holds up what is for it and for all, and nothing else (R17, P20)."""
+    made = outlet(ANNE, BERT)
+    for _ in range(5):
+        made.append(b"", (ANNE,))
+
+    assert made.blockers((BERT,)) == []
+    assert made.blockers((ANNE, BERT)) == made.blockers() == [ANNE]
+
+
 def test_window_counts_bytes_too() -> None:
     """Few large messages fill it as well (R17)."""
     made = outlet(ANNE)

@@ -196,13 +196,19 @@ class Node:
         """Take no more data of a channel for now, or take it again (R18)."""
         self._traffic.stall(channel, stalled, now)
 
-    def give_up_waiting(self, channel: Channel, plane: Plane, now: float) -> list[NodeId]:
-        """Wait no longer for the peers that hold this stream up (R16, R17); returns them.
+    def give_up_waiting(
+        self,
+        channel: Channel,
+        plane: Plane,
+        now: float,
+        audience: tuple[NodeId, ...] | None = None,
+    ) -> list[NodeId]:
+        """Wait no longer for those of ``audience`` that hold this stream up; returns them.
 
-        On the data plane they count as lagging, on the system plane as lost.
+        On the data plane they count as lagging (R17), on the system plane as lost (R16).
         """
         outlet = channel.outlets[plane]
-        blockers = outlet.blockers()
+        blockers = outlet.blockers(audience)
         for node in blockers:
             if plane is Plane.DATA:
                 outlet.give_up_on(node)

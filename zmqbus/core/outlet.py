@@ -320,8 +320,12 @@ class Outlet:
 
     # -- flow
 
-    def blockers(self) -> list[NodeId]:
-        """Live readers that are further behind than the window and not yet given up on."""
+    def blockers(self, audience: tuple[NodeId, ...] | None = None) -> list[NodeId]:
+        """Live readers that are further behind than the window and not yet given up on.
+
+        Args:
+            audience: Those that matter; None: all.
+        """
         if not self._entries or not self._over(self._slowest or self._find_slowest()):
             return []
         self._catch_up(self.readers)  # who is owed nothing holds nobody up
@@ -330,6 +334,7 @@ class Outlet:
             node
             for node, r in self.readers.items()
             if r.live and node not in self.laggards and self._over((r.acked, r.acked_bytes))
+            if audience is None or node in audience
         ]
 
     def give_up_on(self, node: NodeId) -> None:
