@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import FrozenInstanceError, fields, replace
+from typing import Any
 
 import pytest
 
-from zmqbus.config import _ORDER, DEFAULT, ROAMING, MeshConfig
+from zmqbus.config import _AT_LEAST, _AT_MOST, DEFAULT, ROAMING, MeshConfig
 from zmqbus.errors import ConfigError
-from zmqbus.wire import MAX_BODIES
+from zmqbus.records import MAX_INTERESTS, MAX_SUBSCRIBERS
+from zmqbus.wire import MAX_BODIES, MAX_EXCEPTIONS
 
 NAMES = [f.name for f in fields(MeshConfig)]
 
@@ -28,26 +30,62 @@ def test_setting_that_is_no_number_is_refused(name: str, value: object) -> None:
 @pytest.mark.parametrize("value", [0, -1, math.inf, math.nan])
 def test_setting_that_is_not_a_positive_number_is_refused(name: str, value: float) -> None:
     """No setting can be switched off by zero, or be endless."""
-    with pytest.raises(ConfigError, match=f"^{name}=.*not above zero"):
+    with pytest.raises(ConfigError, match=f"^{name}=.*not a finite number above zero"):
         MeshConfig(**{name: value})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("low", "high"), _ORDER)
-def test_setting_beyond_the_one_that_bounds_it_is_refused(low: str, high: str) -> None:
-    """Both are named, with the two ways out; equal is allowed."""
-    bound = getattr(DEFAULT, high)
-    others = {h: 2 * bound for lo, h in _ORDER if lo == low and h != high}
-    with pytest.raises(ConfigError, match=re.escape(f"above {high}={bound!r}; lower {low}")):
-        replace(DEFAULT, **others, **{low: 2 * bound})
-    equal = replace(DEFAULT, **others, **{low: bound})
-    assert getattr(equal, low) == getattr(equal, high)
+@pytest.mark.parametrize("name", [n for n in NAMES if isinstance(getattr(DEFAULT, n), int)])
+def test_count_that_is_no_whole_number_is_refused(name: str) -> None:
+    """Half a message is none; nothing is rounded."""
+    with pytest.raises(ConfigError, match=f"^{name}=.*not a whole number"):
+        replace(DEFAULT, **{name: float(getattr(DEFAULT, name))})  # type: ignore[arg-type]
 
 
-def test_batch_of_more_messages_than_a_packet_can_count_is_refused() -> None:
-    """The limit is the wire's own, and is named; exactly so many are allowed (R25)."""
-    assert replace(DEFAULT, batch_msgs=MAX_BODIES).batch_msgs == MAX_BODIES
-    with pytest.raises(ConfigError, match=f"^batch_msgs={MAX_BODIES + 1}: above {MAX_BODIES:,}"):
-        replace(DEFAULT, batch_msgs=MAX_BODIES + 1)
+@pytest.mark.parametrize(("name", "others"), _AT_LEAST, ids=lambda x: str(x))
+def test_setting_below_what_it_must_hold_is_refused(name: str, others: dict[str, int]) -> None:
+    """All are named with their values, and the ways out; just enough is allowed."""
+    bound = sum(times * getattr(DEFAULT, other) for other, times in others.items())
+    below = bound - 1 if isinstance(bound, int) else bound - 1e-6
+    rest = [o for n, more in _AT_LEAST if n == name and more is not others for o in more]
+    small: dict[str, Any] = {o: 1 if isinstance(getattr(DEFAULT, o), int) else 1e-6 for o in rest}
+    assert getattr(replace(DEFAULT, **{**small, name: bound}), name) == bound
+    with pytest.raises(ConfigError) as caught:
+        replace(DEFAULT, **{**small, name: below})
+    text = str(caught.value)
+    assert text.startswith(f"{name}={below!r}: below ")
+    assert all(f"{other}={getattr(DEFAULT, other)!r}" in text for other in others)
+    assert f"raise {name} or lower {' or '.join(others)}" in text
+
+
+@pytest.mark.parametrize(("name", "most"), [(n, most) for n, (most, _) in _AT_MOST.items()])
+def test_setting_beyond_what_a_packet_can_carry_is_refused(name: str, most: int) -> None:
+    """The limit is named; exactly so much is allowed (R25)."""
+    assert getattr(replace(DEFAULT, **{name: most}), name) == most
+    with pytest.raises(ConfigError, match=f"^{name}={most + 1}: above {most:,}"):
+        replace(DEFAULT, **{name: most + 1})
+
+
+def test_limits_of_packets_are_those_of_the_wire() -> None:
+    """They are written twice, since the wire knows of no settings, nor they of it."""
+    assert {name: most for name, (most, _) in _AT_MOST.items()} == {
+        "batch_msgs": MAX_BODIES,
+        "max_peers": MAX_EXCEPTIONS,
+        "max_channels": MAX_INTERESTS,
+        "max_subscribers": MAX_SUBSCRIBERS,
+    }
+
+
+def test_every_relation_is_explained() -> None:
+    """Where one setting bounds another the docstring of either names the other."""
+    assert MeshConfig.__doc__ is not None
+    parts = re.split(r"^ {8}(\w+): ", MeshConfig.__doc__, flags=re.MULTILINE)
+    docs = dict(zip(parts[1::2], parts[2::2], strict=True))
+    related = {frozenset((name, other)) for name, others in _AT_LEAST for other in others}
+    for one, other in related:
+        assert f"``{one}``" in docs[other] or f"``{other}``" in docs[one], f"{one} and {other}"
+    for name, text in docs.items():
+        for other in re.findall(r"[Aa]t (?:least|most) (?:\w+ )?``(\w+)``", text):
+            assert frozenset((name, other)) in related, f"{name} and {other}: nobody checks it"
 
 
 @pytest.mark.parametrize("config", [DEFAULT, ROAMING])

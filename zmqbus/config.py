@@ -7,6 +7,7 @@ LAN; presets are differences from them.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from math import inf
 
 from zmqbus.errors import ConfigError
 
@@ -27,27 +28,28 @@ class MeshConfig:
         grace_secs: How long a peer may be unreachable before it is lost. Longer forgives longer
             cuts, and delays the answer that a peer is dead.
         link_timeout_secs: Silence of a TCP link after which libzmq gives it up. Noticed without the
-            event loop, so a busy peer keeps its link.
+            event loop, so a busy peer keeps its link. At least ``heartbeat_secs``.
         dial_timeout_secs: How long an address may take to prove itself before it is hung up.
         hello_retry_secs: After which an unanswered hello or welcome is said again.
         tombstone_secs: How long a dead or departed node is remembered, so that no rumour revives
-            it, and how long a lost one is still dialled.
+            it, and how long a lost one is still dialled. At least ``grace_secs``.
         gossip_secs: Between two times that a node tells a random peer all members it knows. Only
             heals what the first meeting missed, so it may be long.
         nack_delay_secs: How long a hole may stay before it is asked for; doubles with each attempt
             up to ``nack_max_delay_secs``.
         tail_delay_secs: The same where only the sender's word, and no later message, shows the
             hole: the missing messages may still be queued on the slower plane.
-        nack_max_delay_secs: See ``nack_delay_secs``.
+        nack_max_delay_secs: See ``nack_delay_secs``; at least that and ``tail_delay_secs``.
         ack_delay_secs: How long an acknowledgement may wait for company. Longer: fewer packets,
-            more history held by senders.
+            more history held by senders. At most ``heartbeat_secs``.
         window_msgs: How far a healthy peer may be behind before `send()` waits for it. Lower means
             less memory and more waiting; below a second of real-time traffic it is felt. At most
             ``history_msgs``.
         window_bytes: The same in bytes. At most ``history_bytes``.
         slow_peer_timeout_secs: How long `send()` of data waits for a slow peer before that peer
             counts as lagging and is not waited for.
-        system_hwm_msgs: How many system messages to one peer may be unacknowledged.
+        system_hwm_msgs: How many system messages to one peer may be unacknowledged. At most
+            ``history_msgs``.
         system_timeout_secs: How long `send()` of a system message waits at that mark before the
             peer is given up.
         history_msgs: How many unacknowledged messages a stream keeps for repair.
@@ -64,11 +66,14 @@ class MeshConfig:
         batch_bytes: How large such a packet may grow before it is sent.
         max_message_bytes: The largest message, encoded. Every runner needs the same.
         max_packet_bytes: The largest packet taken from a stranger or peer; a larger one costs it
-            the connection. Above ``max_message_bytes`` plus ``batch_bytes``.
-        max_peers: How many nodes a node links with, at most. Each costs about 7 file descriptors.
+            the connection, and would be sent again and again. At least ``max_message_bytes`` plus
+            ``batch_bytes``, and beside them 4 for each of ``batch_msgs`` and 64 for each of
+            ``max_peers``: what a packet has around its messages.
+        max_peers: How many nodes a node links with, at most; itself at most 4,096. Each costs about
+            7 file descriptors.
         max_dials: How many addresses are tried at once.
-        max_channels: How many channels a node opens, or hears of from one peer.
-        max_subscribers: How many names a peer may announce on a channel.
+        max_channels: How many channels a node opens, or hears of from one peer; at most 4,096.
+        max_subscribers: How many names a peer may announce on a channel; at most 4,096.
         linger_secs: How long `stop()` waits for peers to take the last messages.
     """
 
@@ -108,42 +113,61 @@ class MeshConfig:
 
     def __post_init__(self) -> None:
         for f in fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ConfigError(f.name, value, "not a number", "give a number")
-            if not 0 < value < float("inf"):
-                raise ConfigError(f.name, value, "not above zero", "give a positive number")
-        if self.batch_msgs > _MAX_BATCH_MSGS:
-            reason = f"above {_MAX_BATCH_MSGS:,}, the most messages a packet can count"
-            raise ConfigError("batch_msgs", self.batch_msgs, reason, "lower it")
-        for low, high in _ORDER:
-            if getattr(self, low) > getattr(self, high):
+            self._check_number(f.name, whole=f.type == "int")
+        for name, (most, why) in _AT_MOST.items():
+            if getattr(self, name) > most:
                 raise ConfigError(
-                    low,
-                    getattr(self, low),
-                    f"above {high}={getattr(self, high)!r}",
-                    f"lower {low} or raise {high}",
+                    name, getattr(self, name), f"above {most:,}, {why}", f"lower {name}"
                 )
+        for name, others in _AT_LEAST:
+            self._check_least(name, others)
+
+    def _check_number(self, name: str, *, whole: bool) -> None:
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ConfigError(name, value, "not a number", "give a number")
+        if not 0 < value < inf:
+            reason = "not a finite number above zero"
+            raise ConfigError(name, value, reason, "give a positive number")
+        if whole and not isinstance(value, int):
+            raise ConfigError(name, value, "not a whole number", "give an int")
+
+    def _check_least(self, name: str, others: dict[str, int]) -> None:
+        value = getattr(self, name)
+        if value < sum(times * getattr(self, other) for other, times in others.items()):
+            bound = " + ".join(
+                f"{f'{times} * ' if times > 1 else ''}{other}={getattr(self, other)!r}"
+                for other, times in others.items()
+            )
+            remedy = f"raise {name} or lower {' or '.join(others)}"
+            raise ConfigError(name, value, f"below {bound}", remedy)
 
 
-_MAX_BATCH_MSGS = 2**14 - 1
-"""`zmqbus.wire.MAX_BODIES`, which knows of no settings."""
+#: What a packet can carry: the limits of the wire, which knows of no settings.
+_AT_MOST = {
+    "batch_msgs": (2**14 - 1, "the most messages a packet can count"),
+    "max_peers": (2**12, "the most readers a packet can make exceptions for"),
+    "max_channels": (2**12, "the most channels a packet can name"),
+    "max_subscribers": (2**12, "the most subscribers a packet can name"),
+}
 
-#: Pairs of settings of which the first must not exceed the second.
-_ORDER = (
-    ("window_msgs", "history_msgs"),
-    ("window_bytes", "history_bytes"),
-    ("window_msgs", "early_msgs"),
-    ("window_bytes", "early_bytes"),
-    ("system_hwm_msgs", "history_msgs"),
-    ("nack_delay_secs", "nack_max_delay_secs"),
-    ("tail_delay_secs", "nack_max_delay_secs"),
-    ("heartbeat_secs", "busy_after_secs"),
-    ("heartbeat_secs", "link_timeout_secs"),
-    ("max_message_bytes", "max_packet_bytes"),
-    ("batch_bytes", "max_packet_bytes"),
-    ("grace_secs", "tombstone_secs"),
-    ("ack_delay_secs", "heartbeat_secs"),
+#: Which settings, so many times each, a setting must not be below in sum.
+_AT_LEAST: tuple[tuple[str, dict[str, int]], ...] = (
+    ("busy_after_secs", {"heartbeat_secs": 2}),
+    ("link_timeout_secs", {"heartbeat_secs": 1}),
+    ("heartbeat_secs", {"ack_delay_secs": 1}),
+    ("tombstone_secs", {"grace_secs": 1}),
+    ("nack_max_delay_secs", {"nack_delay_secs": 1}),
+    ("nack_max_delay_secs", {"tail_delay_secs": 1}),
+    ("history_msgs", {"window_msgs": 1}),
+    ("history_msgs", {"system_hwm_msgs": 1}),
+    ("history_bytes", {"window_bytes": 1}),
+    ("early_msgs", {"window_msgs": 1}),
+    ("early_bytes", {"window_bytes": 1}),
+    (
+        "max_packet_bytes",
+        {"max_message_bytes": 1, "batch_bytes": 1, "batch_msgs": 4, "max_peers": 64},
+    ),
 )
 
 DEFAULT = MeshConfig()

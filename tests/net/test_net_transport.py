@@ -16,7 +16,7 @@ from support.net_ends import TIMEOUT_SECS, Ends, Recorder
 from zmqbus.config import DEFAULT, MeshConfig
 from zmqbus.net.transport import Transport
 
-SMALL = MeshConfig(max_message_bytes=1_000, batch_bytes=1_000, max_packet_bytes=2_000)
+SMALL = MeshConfig(max_message_bytes=1_000, batch_bytes=1_000, max_packet_bytes=20_000)
 
 
 @pytest.fixture(params=["tcp", "ipc", "tcp6"])
@@ -317,7 +317,7 @@ async def test_frame_over_the_limit_costs_the_connection_only(ends: Ends) -> Non
     """A packet above ``max_packet_bytes`` never arrives, and what follows does (R25, R26)."""
     a, b = await ends.open(), await ends.open(config=SMALL)
     await a.dial(1, b)
-    a.transport.send(1, bytes(10_000))
+    a.transport.send(1, bytes(30_000))
     await a.told.until(lambda: a.told.links == [(1, True), (1, False), (1, True)])
     a.transport.send(1, b"small")
     await b.told.until(lambda: b.told.system == [b"small"])
