@@ -199,6 +199,13 @@ class Dials:
             if state.endpoint in before + after:
                 state.stale = state.endpoint not in after
 
+    def is_proof(self, dial: int | None, token: int) -> bool:
+        """Whether a token only proves again what is proven, and answers no hello."""
+        state = self._table.get(dial) if dial else None
+        if state is None or not state.proven or state.token != token:
+            return False
+        return not self._timers.is_set(("hello", dial))
+
     def mine(self, token: int) -> int | None:
         """The dial that led back to this very node, judged by its token."""
         dial = token >> _SECRET_BITS

@@ -132,6 +132,8 @@ class Handshake:
 
     def heard_token(self, peer: Peer, token: int, met: int, now: float) -> None:
         """A peer repeats a token, and says what it calls its memory of this node."""
+        if peer.confirmed and met == peer.remembers and self._dials.is_proof(peer.dial, token):
+            return  # as with nearly every heartbeat
         dial = self._prove(peer, token, met, now)
         if dial is not None:
             self._proved(peer, dial, now)

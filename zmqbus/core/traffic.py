@@ -224,7 +224,8 @@ class Traffic:
             for outlet in channel.outlets if member else ():
                 head = cursor = -1
                 reader = outlet.readers.get(node)
-                if reader and not outlet.pending and reader.acked < outlet.last_owed(node):
+                is_behind = reader and reader.acked < outlet.head and not outlet.pending
+                if is_behind and outlet.behind_msgs(node):
                     head = outlet.last_owed(node)
                 inlet = member.inlets[outlet.plane] if member and member.inlets else None
                 if inlet and inlet.told_cursor != inlet.cursor:
