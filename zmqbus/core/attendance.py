@@ -124,11 +124,12 @@ class Attendance:
             system = Inlet(self._me, welcome.system, *limits)
             member.inlets = system, Inlet(self._me, welcome.data, *limits, leader=system)
             member.inlets[Plane.DATA].stalled = channel.stalled
-            event = SnapshotsArrived(welcome.channel, node, welcome.snapshots)
-            self._out.events.append(event)
             if not member.confirmed:  # ours may have come too early to be taken
                 self._welcome(node, channel, now)
-        member.heard = True
+        if not member.heard:  # it is new, or was away and forgotten by the registry (R24)
+            member.heard = True
+            event = SnapshotsArrived(welcome.channel, node, welcome.snapshots)
+            self._out.events.append(event)
         for inlet in member.inlets:
             inlet.told_cursor = -1
         self._links.liveness.hurry(node, now)
