@@ -88,6 +88,38 @@ def test_busy_peer_whose_connection_is_reset_is_not_lost() -> None:
     assert s.node.peers[ANNE].linked
 
 
+def test_busy_peer_whose_data_plane_is_reset_is_not_lost() -> None:
+    """Only a loop that turns makes its subscription again: grace begins when it does (R20, F11)."""
+    s = Scripted()
+    s.meet(ANNE, "anne")
+    s.wait(0.1)
+    s.link_down("tcp://anne")
+    s.reader(ANNE, False)
+    s.link_up("tcp://anne")
+    s.wait(20.0)
+    assert s.seen(PeerGone) == []
+
+    s.say(Status(s.token(), True, met=5))
+    s.wait(0.9)
+    s.reader(ANNE, True)
+    s.wait(20.0)
+    assert s.seen(PeerGone) == []
+
+
+def test_data_plane_that_does_not_come_back_with_the_loop_makes_the_peer_lost() -> None:
+    """The grace that waited for the peer to speak is no longer than any other (R20, F12)."""
+    s = Scripted()
+    s.meet(ANNE, "anne")
+    s.wait(0.1)
+    s.reader(ANNE, False)
+    s.wait(20.0)
+    s.say(Status(0, True))
+    s.wait(0.9)
+    assert s.seen(PeerGone) == []
+    s.wait(0.2)
+    assert [gone.reason for gone in s.seen(PeerGone)] == ["its data plane was down for 1 s"]
+
+
 def test_observer_that_was_late_itself_calls_nobody_busy() -> None:
     """Its own lag is taken off the silence of others (R21, D15)."""
     s = Scripted()

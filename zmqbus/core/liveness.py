@@ -108,6 +108,7 @@ class Liveness:
             self._timers.cancel(key)
         elif not self._timers.is_set(key):
             self._timers.set(key, now + self._config.grace_secs)
+            peer.down_at = now
         stood, peer.stands = peer.stands, peer.linked
         if peer.stands and not stood:
             self._overlay.linked(peer.node, now)
@@ -118,7 +119,14 @@ class Liveness:
     # -- departure
 
     def run_out(self, peer: Peer, now: float) -> None:
-        """The grace of a peer that cannot be reached is over."""
+        """The grace of a peer that cannot be reached is over.
+
+        If the link stands and the peer has said nothing since the data plane went down, then its
+        event loop stands still, without which no subscription is made again: it is busy, and its
+        grace begins when it speaks.
+        """
+        if peer.up and peer.heard_at < peer.down_at:
+            return
         which = "data plane" if peer.up else "link"
         self._give_up(peer, f"its {which} was down for {self._config.grace_secs:g} s", now)
 

@@ -55,6 +55,7 @@ class Peer:
         lost_reason: Why it was lost; empty while it is not.
         busy: Whether it was reported busy.
         heard_at: When anything was last heard from it.
+        down_at: When it was last found that a plane is down.
         clock_us: Its clock as last told, and ``clock_at`` when; to echo.
         rtt_secs: The last round trip measured; None before the first.
         lag_secs: How late its event loop says it is.
@@ -65,6 +66,7 @@ class Peer:
     met: int
     hello: Hello
     heard_at: float
+    down_at: float = 0.0
     remembers: int = 0
     dial: int | None = None
     up: bool = False
