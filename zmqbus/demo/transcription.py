@@ -21,6 +21,9 @@ _PROGRESS_SECS = 0.1
 class Transcription:
     """Hears a recording to its end, from its start or from where another left off.
 
+    The sound of a sentence is the same either way. The recognizer adapts to the voice, though: one
+    that did not hear the sentences before may write other words than the one that did.
+
     Args:
         ear: Where the sound is.
         recognizer: Who writes the text, started; None for speech detection only.
