@@ -8,11 +8,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from pipecat.bus import BusJobCancelMessage, BusJobRequestMessage
+from pipecat.pipeline.job_context import JobError
 from support.journal import TIMEOUT_SECS, Journal
+from support.proxy import Gate, gates
 from support.site import Site
 
-from zmqbus import MeshNode, ZmqBus
+from zmqbus import MeshConfig, MeshNode, ZmqBus
 
 
 @asynccontextmanager
@@ -79,3 +82,45 @@ async def test_end_of_one_session_ends_no_other() -> None:
         for living in (client, stranger):
             asked = asyncio.wait_for(living.ask("server", "echo", {"x": 1}), TIMEOUT_SECS)
             assert await asked == {"echo": {"x": 1}, "by": "server"}
+
+
+async def test_job_whose_server_was_cut_off_fails_and_its_late_answer_harms_nobody() -> None:
+    """The server goes on; when the link is back its worker is known again (P03, F5, F7)."""
+    channel = uuid.uuid4().hex
+    async with gates(2) as (near, far):
+        sites = [
+            Site(gated_bus(channel, gate, near.seed), Journal(), name)
+            for gate, name in ((near, "near"), (far, "far"))
+        ]
+        for site in sites:
+            await site.open()
+        server = await sites[1].host("server", "server")
+        client = await sites[0].host("client", "client")
+        await sites[0].knows("server")
+        await sites[0].journal.wait("bus", "joined")
+        asked = asyncio.create_task(client.ask("server", "hold"))
+        (job_id,) = await sites[1].journal.wait("server", "started")
+        for proxy in (near.system, near.data, far.system, far.data):
+            proxy.cut()
+        with pytest.raises(JobError):
+            await asyncio.wait_for(asked, TIMEOUT_SECS)
+        await server.send_job_response(job_id, {"too": "late"})
+        for proxy in (near.system, near.data, far.system, far.data):
+            proxy.heal()
+        await sites[0].journal.wait("bus", "joined", 2)
+        assert await client.ask("server", "echo") == {"echo": None, "by": "server"}
+        for site in sites:
+            await site.close()
+
+
+def gated_bus(channel: str, gate: Gate, seed: str) -> ZmqBus:
+    """A bus that is met through its gate only, and soon misses whom it cannot reach."""
+    config = MeshConfig(heartbeat_secs=0.1, link_timeout_secs=0.5, grace_secs=0.2)
+    return ZmqBus(
+        channel=channel,
+        bind=gate.bind,
+        advertise=gate.advertise,
+        discovery=(),
+        peers=[] if gate.seed == seed else [seed],
+        config=config,
+    )
