@@ -111,6 +111,11 @@ class MeshConfig:
     max_subscribers: int = 4_096
     linger_secs: float = 2.0
 
+    @property
+    def portion_msgs(self) -> int:
+        """How many messages of each peer a bus takes at once when its subscribers were behind."""
+        return max(1, self.inbox_msgs // 16)
+
     def __post_init__(self) -> None:
         for f in fields(self):
             self._check_number(f.name, whole=f.type == "int")

@@ -76,7 +76,7 @@ class Session:
         self._jobs = OutstandingJobs()
         self._sent_msgs = self._sent_bytes = self._lost_msgs = self._waits = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._closed = False
+        self._closed = self._resuming = False
 
     def stats(self) -> BusStats:
         """Counts since the start, and what is held now."""
@@ -154,15 +154,22 @@ class Session:
     def _stall_if_behind(self) -> None:
         if not self.channel.stalled and self._backlog() > self._node.config.inbox_msgs:
             self._node.stall(self.channel, True)
+            self._resume_soon()
+
+    def _resume_soon(self) -> None:
+        if not self._resuming:
+            self._resuming = True
             asyncio.get_running_loop().call_later(_RESUME_CHECK_SECS, self._resume)
 
     def _resume(self) -> None:
+        self._resuming = False
         if self._closed:
             return
-        if self._backlog() > self._node.config.inbox_msgs // 2:
-            asyncio.get_running_loop().call_later(_RESUME_CHECK_SECS, self._resume)
-        else:
+        config = self._node.config
+        if self._backlog() <= config.inbox_msgs - config.portion_msgs:
             self._node.stall(self.channel, False)
+        if self.channel.stalled:
+            self._resume_soon()
 
     def _backlog(self) -> int:
         """How many messages wait for the slowest subscriber, decoded or not."""

@@ -143,6 +143,20 @@ def test_stalled_inlet_holds_everything_and_has_no_hole() -> None:
     assert made.hole == 2
 
 
+def test_stalled_inlet_is_emptied_in_portions() -> None:
+    """It stays stalled until nothing is left that may be delivered (R18)."""
+    made = inlet()
+    made.stall()
+    for number in (1, 3, 5, 8):
+        made.accept(batch(number, b"a", b"b"))
+
+    assert made.resume(3) == [b"a", b"b"] * 2
+    assert made.stalled
+    assert made.resume(3) == [b"a", b"b"]
+    assert not made.stalled
+    assert made.hole == 7
+
+
 def test_what_others_were_sent_behind_a_loss_is_no_loss() -> None:
     """Numbers beyond the loss that are not for this reader are not counted (R12, R15)."""
     made = inlet()

@@ -134,6 +134,31 @@ def test_peer_that_joins_a_stalled_channel_is_stalled_too() -> None:
     assert delivered(s) == [b"a"]
 
 
+def test_stalled_channel_goes_on_in_portions() -> None:
+    """Of each peer so much at a time; all stay stalled until nobody has more (R18)."""
+    s = Scripted(replace(DEFAULT, inbox_msgs=32))
+    s.meet(ANNE, "anne")
+    s.meet(BERT, "bert")
+    s.node.stall(s.channel, True, s.now)
+    for number in (1, 3, 5):
+        s.say(batch(number, b"a", b"a"))
+    s.say(batch(1, b"b"), BERT)
+    for portion in ([b"a", b"a", b"b"], [b"a", b"a"]):
+        s.node.stall(s.channel, False, s.now)
+        s.step()
+        assert delivered(s) == portion
+        assert s.channel.stalled
+        s.clear()
+    s.say(batch(2, b"c"), BERT)
+    assert delivered(s) == []
+
+    s.node.stall(s.channel, False, s.now)
+    s.step()
+
+    assert delivered(s) == [b"a", b"a", b"c"]
+    assert not s.channel.stalled
+
+
 def test_hole_in_the_stream_of_a_departed_is_forgotten(s: Scripted) -> None:
     """Nobody can be asked any more."""
     s.say(batch(3, b"c"))

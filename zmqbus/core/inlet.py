@@ -93,10 +93,16 @@ class Inlet:
         """Deliver nothing more until `resume`, so that the sender's window fills (R18)."""
         self.stalled = True
 
-    def resume(self) -> list[bytes]:
-        """Deliver again; returns what had come in order meanwhile."""
-        self.stalled = False
-        return self._release()
+    def resume(self, most_msgs: int | None = None) -> list[bytes]:
+        """Deliver again; returns what had come in order meanwhile.
+
+        Args:
+            most_msgs: With a batch that reaches so many it ends, and if there is more that may be
+                delivered, the inlet stays stalled.
+        """
+        ready = self._release(most_msgs=most_msgs)
+        self.stalled = bool(self._early) and self._is_due(self._early[0])
+        return ready
 
     def follow(self) -> list[bytes]:
         """What may be delivered now that the leader has got further."""
@@ -153,14 +159,17 @@ class Inlet:
         self._early_msgs += count
         self._early_bytes += size_bytes
 
-    def _release(self, upto: int | None = None) -> list[bytes]:
+    def _is_due(self, early: _Early, upto: int | None = None) -> bool:
+        """Whether what is held may be delivered, or need not wait for more if ``upto`` is given."""
+        is_next = early.previous <= self.cursor if upto is None else early.first <= upto
+        return is_next and self._led(early.after)
+
+    def _release(self, upto: int | None = None, most_msgs: int | None = None) -> list[bytes]:
         """What may be delivered of what is held, or all that begins up to ``upto``."""
         ready: list[bytes] = []
         released = 0
         for early in self._early:
-            if early.first > upto if upto is not None else early.previous > self.cursor:
-                break
-            if not self._led(early.after):
+            if not self._is_due(early, upto) or (most_msgs is not None and len(ready) >= most_msgs):
                 break
             released += 1
             self._early_msgs -= len(early.bodies)

@@ -55,6 +55,7 @@ class Traffic:
         self._delays: dict[StreamKey, float] = {}
         self._ack_every = max(1, config.window_msgs // 8)
         self._ack_every_bytes = max(1, config.window_bytes // 8)
+        self._portion_msgs = config.portion_msgs
         self._untold_bytes: dict[NodeId, int] = {}
 
     # -- arrival
@@ -119,15 +120,16 @@ class Traffic:
         """Deliver no more data of ``channel``, or deliver it again, starting with what came since.
 
         What is not delivered is not acknowledged, so the senders' windows fill and they wait (R18).
+        So that they go on evenly it is delivered in portions: if that was not all, the channel
+        stays stalled, and the caller asks again when there is room.
         """
-        channel.stalled = stalled
-        for node, member in channel.members.items():
-            inlet = member.inlets[Plane.DATA] if member.inlets else None
-            if inlet and stalled:
-                inlet.stall()
-            elif inlet:
-                bodies = inlet.resume()
-                self._deliver(node, channel.interest.channel, Plane.DATA, inlet, bodies, now)
+        inlets = {n: m.inlets[Plane.DATA] for n, m in channel.members.items() if m.inlets}
+        for node, inlet in inlets.items() if not stalled else ():
+            bodies = inlet.resume(self._portion_msgs)
+            self._deliver(node, channel.interest.channel, Plane.DATA, inlet, bodies, now)
+        channel.stalled = stalled or any(inlet.stalled for inlet in inlets.values())
+        for inlet in inlets.values() if channel.stalled else ():
+            inlet.stall()
 
     def forget(self, node: NodeId, channel: ChannelId) -> None:
         """Drop what is remembered of the streams of a peer on a channel."""

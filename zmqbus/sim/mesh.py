@@ -195,6 +195,8 @@ class Sim(Network):
         host = self.hosts[name]
         for channel in host.core.channels.values():
             host.core.stall(channel, slow, self.now)
+            while channel.stalled and not slow:
+                host.core.stall(channel, slow, self.now)
         self.settle(host)
 
     # -- traffic
