@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+import zmq
 from support.buses import Inbox, Mesh, data, open_mesh, until
+from support.journal import TIMEOUT_SECS
+from support.scripted import hello, interest
 
 from zmqbus import MeshConfig, wire
 from zmqbus.core.outbox import Action, PeerGone, PeerJoined, Publish, Send
-from zmqbus.packets import Plane
+from zmqbus.packets import NOBODY, NodeId, Plane, Refusal, Refuse
 from zmqbus.sim import Sim
 from zmqbus.sim.network import Host
 
@@ -147,3 +151,21 @@ def test_idle_link_costs_little_however_many_workers_there_are() -> None:
     links = len(names) * (len(names) - 1)
     assert told_bytes > links * 2000 * len("n1 worker 1")
     assert sim.sent_bytes < links * 60 * 1000
+
+
+async def test_stranger_of_another_version_is_turned_down_in_words(mesh: Mesh) -> None:
+    """Both sides read which versions there are: neither is left with silence (F24, R3)."""
+    bus = await mesh.make(Inbox("a"))
+    told: asyncio.Queue[str] = asyncio.Queue()
+    bus.add_event_handler("on_peer_refused", lambda _bus, text: told.put_nowait(text))
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    with context, context.socket(zmq.DEALER) as stranger:
+        stranger.linger, stranger.rcvtimeo = 0, int(TIMEOUT_SECS * 1000)
+        stranger.connect(bus.endpoint)
+        words = hello("127.0.0.1:9", interest("newer", name=mesh.channel), versions=(98, 99))
+        stranger.send(wire.encode_system(words, NodeId(b"stranger"), NOBODY))
+        _, _, answer = wire.decode_system(await asyncio.to_thread(stranger.recv))
+    assert isinstance(answer, Refuse)
+    assert answer.reason is Refusal.VERSION
+    assert "98 to 99" in answer.text
+    assert "98 to 99" in await asyncio.wait_for(told.get(), TIMEOUT_SECS)
