@@ -113,6 +113,47 @@ def test_other_process_is_another_node_whatever_it_knows() -> None:
     assert s.node.counters["hello_unsound"] == 1
 
 
+def test_two_that_move_at_once_believe_each_other() -> None:
+    """Neither has heard the new token of the other; the last one it repeated will do."""
+    s = Scripted()
+    s.meet(ANNE, "anne")
+    s.node.moved(Whereabouts("host", 1, ("tcp://new",), ("tcp://new/data",)), s.now)
+    s.step()
+    s.link_down("tcp://anne")
+    s.clear()
+
+    moved(s)
+    assert s.did(Dial) == [Dial(2, "tcp://there")]
+
+
+def test_peer_that_moved_unheard_proves_itself_where_discovery_says_it_is() -> None:
+    """Who is reached nowhere may say its addresses with the first token it hears (R1a)."""
+    s = Scripted()
+    s.meet(ANNE, "anne")
+    s.link_down("tcp://anne")
+    s.clear()
+    s.node.discovered(("tcp://there",), s.now, ANNE, hearsay=True)
+    s.step()
+    s.link_up("tcp://there")
+    s.say(replace(THERE, heard=s.token()))
+
+    assert s.did(Attach) == [Attach("tcp://there/data")]
+    assert s.node.peers[ANNE].confirmed
+
+
+def test_peer_that_is_reached_is_not_led_away_by_a_token_from_elsewhere() -> None:
+    """Somebody at an address that discovery named repeats what he was told there (X18)."""
+    s = Scripted()
+    s.meet(ANNE, "anne")
+    s.node.discovered(("tcp://there",), s.now)
+    s.step()
+    s.link_up("tcp://there")
+    s.say(replace(THERE, heard=s.token()))
+
+    assert s.node.counters["hello_unsound"] == 1
+    assert s.did(Attach) == []
+
+
 def test_node_that_moved_says_so_until_it_is_heard() -> None:
     """Each link is told at once; a peer that only repeats the old token has not heard it."""
     s = Scripted()

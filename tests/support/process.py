@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -167,12 +167,12 @@ class RemoteSite:
         await self.child.call("close", site=self.site)
 
 
-def start_child(**environment: str) -> Child:
-    """Start a child; the caller reaps it."""
+def start_child(prefix: Sequence[str] = (), **environment: str) -> Child:
+    """Start a child, if need be by a command that starts another; the caller reaps it."""
     path = os.pathsep.join([str(_TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
     stderr = tempfile.NamedTemporaryFile(prefix="child-")  # noqa: SIM115 (reap() closes it)
     process = subprocess.Popen(
-        [sys.executable, *_WARNINGS, "-m", "support.child"],
+        [*prefix, sys.executable, *_WARNINGS, "-m", "support.child"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=stderr,
@@ -184,7 +184,13 @@ def start_child(**environment: str) -> Child:
 @asynccontextmanager
 async def spawn(count: int = 1, **environment: str) -> AsyncIterator[list[Child]]:
     """Run child processes, started together; whatever happens, they are killed and reaped."""
-    children = [start_child(**environment) for _ in range(count)]
+    async with tended([start_child(**environment) for _ in range(count)]) as children:
+        yield children
+
+
+@asynccontextmanager
+async def tended(children: list[Child]) -> AsyncIterator[list[Child]]:
+    """Attach to children when they have started; whatever happens, they are killed and reaped."""
     try:
         with _all_attached(children):
             await asyncio.gather(*(child.started() for child in children))

@@ -27,6 +27,7 @@ class DialState:
         proven: Whether ``node`` has repeated the token last said on this dial.
         stale: Whether ``node`` has said since that it is not there any more.
         token: The token last said; 0 before the first.
+        repeated: The token that ``node`` has last repeated; it may not have heard a newer one.
         told: The interests that the last hello named.
     """
 
@@ -37,6 +38,7 @@ class DialState:
     proven: bool = False
     stale: bool = False
     token: int = 0
+    repeated: int = 0
     told: tuple[Interest, ...] = ()
 
 
@@ -181,17 +183,23 @@ class Dials:
                 return None
             self._lead(dial, node)
         state.owned = state.proven = True
+        state.repeated = token
         self._timers.cancel(("dial", dial))
         self._timers.cancel(("hello", dial))
         return dial
 
-    def is_told(self, token: int, node: NodeId) -> bool:
-        """Whether a token was said on a dial that ``node`` has proven to be its own.
+    def is_told(self, token: int, node: NodeId, lost: bool) -> bool:
+        """Whether ``node`` could only know this token because it was told it.
 
-        Nobody else knows it, also where the dial does not lead there any more.
+        Args:
+            token: What it repeats; it may not have heard the newest one.
+            node: Who repeats it.
+            lost: Whether it is reached nowhere: then a dial that has proven nothing yet will do.
         """
         state = self._table.get(token >> _SECRET_BITS)
-        return state is not None and state.owned and state.node == node and state.token == token
+        if state is None or token not in (state.token, state.repeated):
+            return False
+        return state.node == node if state.owned else lost
 
     def move(self, node: NodeId, before: tuple[str, ...], after: tuple[str, ...]) -> None:
         """``node`` has other addresses than before."""

@@ -84,7 +84,10 @@ class Handshake:
             hello.endpoints,
             hello.data_endpoints,
         )
-        return peer.hello.pid == hello.pid and (stays or self._dials.is_told(hello.heard, node))
+        lost = not self._contacts.is_reached(peer)
+        return peer.hello.pid == hello.pid and (
+            stays or self._dials.is_told(hello.heard, node, lost)
+        )
 
     def _objection(self, node: NodeId, hello: Hello) -> Refuse | None:
         if hello.max_version < MIN_VERSION or hello.min_version > VERSION:

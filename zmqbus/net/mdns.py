@@ -26,7 +26,7 @@ _TURN_SECS = 1.0
 """How often interfaces are looked at, and how soon after each other two updates are told."""
 _ECHO_SECS = 3.0
 """After which our own advert should have come back to us."""
-_ALONE_SECS = 10.0
+_ALONE_SECS = 5.0
 """After which somebody else should have been heard, if there is anybody."""
 _CLOSE_SECS = 2.0
 _MAX_REQUESTS = 16
