@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from zmqbus.cli.demo import demo
+from zmqbus.cli.key import app as key_app
 from zmqbus.cli.peers import peers
 from zmqbus.errors import ZmqBusError
 
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(peers)
+app.add_typer(key_app, name="key")
 
 
 def _show_version(wanted: bool) -> None:
