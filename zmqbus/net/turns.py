@@ -5,8 +5,8 @@ it, once (edge-triggered): whoever sees it must drain the socket until it is dry
 on the socket may swallow the signal (Z12). So a socket is *stirred* by its descriptor and by our
 own calls, and stays so until it was found dry. It is stirred from the start: the signal for the
 first frame only comes to those who have looked before. A *turn* serves the stirred sockets in
-their order and gives the loop back after a batch of each or two milliseconds, in which all counts
-that is done with a frame; if that leaves any stirred, the next turn is scheduled already (Z13).
+their order and gives the loop back after a batch of each or a millisecond, in which all counts that
+is done with a frame; if that leaves any stirred, the next turn is scheduled already (Z13).
 This costs a fifth of what `zmq.asyncio` does (Z14).
 """
 
@@ -24,7 +24,7 @@ import zmq
 from zmqbus.net.readiness import Readiness
 from zmqbus.net.sockets import Sock
 
-TURN_SECS = 0.002
+TURN_SECS = 0.001
 """How long a turn may keep the loop. Longer: a cancel waits; shorter: more turns for a flood."""
 
 _by_rank = attrgetter("rank")
