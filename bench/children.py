@@ -133,6 +133,7 @@ async def child(prefix: Sequence[str] = ()) -> AsyncIterator[Child]:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         cwd=ROOT,
+        env={**os.environ, "LOGURU_LEVEL": "ERROR"},  # pipecat greets everybody who imports it
         start_new_session=True,  # Ctrl-C is for the benchmark, which then ends its children
     )
     new = Child(process)
