@@ -79,10 +79,12 @@ def test_unconfirmed_welcome_is_said_again() -> None:
     s.wait(2.5 * DEFAULT.hello_retry_secs)
     assert len(s.sent(Welcome)) == 3
 
+    s.say(Welcome(ROOM, 0, 0))
+    assert len(s.sent(Welcome)) == 4
     s.state(ANNE, Plane.DATA, cursor=0)
     s.wait(2.5 * DEFAULT.hello_retry_secs)
 
-    assert len(s.sent(Welcome)) == 3
+    assert len(s.sent(Welcome)) == 4
 
 
 def test_peer_that_missed_our_welcome_gets_it_with_its_own() -> None:
@@ -96,8 +98,8 @@ def test_peer_that_missed_our_welcome_gets_it_with_its_own() -> None:
     assert s.sent(Welcome, ANNE) == [Welcome(ROOM, 0, 0)]
 
 
-def test_peer_that_has_our_welcome_is_not_sent_it_again() -> None:
-    """Its cursors may come before its own welcome (R4)."""
+def test_cursors_before_its_own_welcome_do_not_show_that_a_peer_has_ours() -> None:
+    """It may have had them from before it was lost here (R4)."""
     s = Scripted()
     s.greet(ANNE, "anne", interest("anne"))
     s.state(ANNE, Plane.SYSTEM, cursor=0)
@@ -105,7 +107,22 @@ def test_peer_that_has_our_welcome_is_not_sent_it_again() -> None:
 
     s.say(Welcome(ROOM, 0, 0))
 
-    assert s.sent(Welcome) == []
+    assert len(s.sent(Welcome)) == 1
+
+
+def test_peer_that_says_welcome_anew_is_answered_once() -> None:
+    """It has lost us, and not we it: it needs our snapshots again (R8, R24)."""
+    s = Scripted()
+    s.meet(ANNE, "anne")
+
+    s.say(Welcome(ROOM, 0, 0))
+    s.say(Welcome(ROOM, 0, 0))
+
+    assert len(s.sent(Welcome, ANNE)) == 1
+    s.state(ANNE, Plane.SYSTEM, cursor=0)
+    s.wait(2 * DEFAULT.hello_retry_secs)
+    assert len(s.sent(Welcome, ANNE)) == 1
+    assert s.seen(PeerJoined) == []
 
 
 def test_second_welcome_changes_no_cursor_but_is_answered() -> None:
@@ -326,6 +343,9 @@ def test_lost_peer_is_owed_what_it_missed_when_it_comes_back() -> None:
     assert s.channel.outlets[Plane.DATA].behind_msgs(ANNE) == 1
     s.reader(ANNE, True)
     s.say(Status(0, True))
+    s.state(ANNE, Plane.SYSTEM, cursor=0)
+    assert s.seen(PeerJoined) == []
+    s.say(Welcome(ROOM, 0, 0))
     s.state(ANNE, Plane.SYSTEM, cursor=0)
     assert names_of(s.seen(PeerJoined)) == ["anne"]
 

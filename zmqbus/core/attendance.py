@@ -126,6 +126,9 @@ class Attendance:
             member.inlets[Plane.DATA].stalled = channel.stalled
             if not member.confirmed:  # ours may have come too early to be taken
                 self._welcome(node, channel, now)
+        elif member.confirmed:  # it has lost us meanwhile, and not we it
+            member.confirmed = False
+            self._welcome(node, channel, now)
         if not member.heard:  # it is new, or was away and forgotten by the registry (R24)
             member.heard = True
             event = SnapshotsArrived(welcome.channel, node, welcome.snapshots)
@@ -136,9 +139,9 @@ class Attendance:
         self.maybe_joined(node, channel)
 
     def confirmed(self, node: NodeId, channel: Channel) -> None:
-        """A peer has heard our welcome."""
+        """A peer has heard our welcome; who has not said its own has not, whatever it has of us."""
         member = channel.members[node]
-        if not member.confirmed:
+        if member.heard and not member.confirmed:
             member.confirmed = True
             self._timers.cancel(("welcome", (channel.interest.channel, node)))
             self.maybe_joined(node, channel)
@@ -146,7 +149,7 @@ class Attendance:
     def maybe_joined(self, node: NodeId, channel: Channel) -> None:
         """Announce a peer if nothing is missing any more (R4)."""
         member = channel.members[node]
-        ready = member.inlets and member.confirmed and member.admitted and not member.joined
+        ready = member.confirmed and member.admitted and not member.joined
         if ready and self._links.peers[node].linked:
             member.joined = True
             event = PeerJoined(channel.interest.channel, node, member.interest)
