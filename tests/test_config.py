@@ -17,8 +17,16 @@ from zmqbus.wire import MAX_BODIES, MAX_EXCEPTIONS
 NAMES = [f.name for f in fields(MeshConfig)]
 
 
+def test_only_shedding_may_be_off() -> None:
+    """Nothing is skipped unless somebody asks for it (R18a); all else has to be a number."""
+    assert DEFAULT.max_audio_age_secs is None
+    assert [n for n in NAMES if getattr(DEFAULT, n) is None] == ["max_audio_age_secs"]
+    with pytest.raises(ConfigError, match="^grace_secs=None: not a number"):
+        MeshConfig(grace_secs=None)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("value", ["1", None, True, [1]])
+@pytest.mark.parametrize("value", ["1", True, [1]])
 def test_setting_that_is_no_number_is_refused(name: str, value: object) -> None:
     """Nothing is converted, and a bool is no number."""
     with pytest.raises(ConfigError, match=f"^{name}=.*not a number") as caught:

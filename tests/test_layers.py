@@ -56,11 +56,13 @@ ROWS = {
     "directory": _row("bell core errors packets views", _PIPECAT),
     "reception": _row("codec core errors packets", _PIPECAT),
     "slices": _row(),
+    "stale": _row("packets", _PIPECAT, packets=_IDS),
     "session": _row(
-        "core directory flush jobs node packets reception registry slices views", _PIPECAT
+        "core directory flush jobs node packets reception registry slices stale views", _PIPECAT
     ),
     "bus": _row(
-        "bell codec config core errors jobs node packets registry session settings views", _PIPECAT
+        "bell codec config core errors jobs node packets registry session settings stale views",
+        _PIPECAT,
     ),
     "demo": _row(_ANYTHING, f"{_PIPECAT} nltk numpy pocketsphinx rich soxr"),
     "examples": Row(frozenset([""]), frozenset(_PIPECAT.split())),
@@ -85,6 +87,7 @@ def test_third_parties_have_their_doors() -> None:
         "jobs",
         "directory",
         "reception",
+        "stale",
         "session",
         "bus",
         "demo",

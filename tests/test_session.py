@@ -307,7 +307,7 @@ async def test_garbage_in_a_stream_does_not_end_it(mesh: Mesh) -> None:
     a, inbox_a, b, _ = await mesh.pair()
     session = session_of(a)
     body = session_of(b)._translator.encode(data("good", source="b"))
-    bodies = [b"\xff", body, b"", body]
+    bodies = [b"\xff", body, b"\x00", body]
     node = b._node.core.id
     session.deliver(Delivered(session.channel.interest.channel, node, Plane.DATA, bodies))
     await inbox_a.wait(2)

@@ -18,6 +18,7 @@ from pipecat.bus import BusMessage, BusSubscriber, WorkerBus
 from pipecat.bus.serializers.base import MessageSerializer
 from pipecat.utils.base_object import BaseObject
 from pipecat.workers.base_worker import BaseWorker
+from pipecat.workers.runner import WorkerRunner
 
 from zmqbus import registry
 from zmqbus.bell import Bell, Turnstile
@@ -30,6 +31,7 @@ from zmqbus.node import MeshNode
 from zmqbus.packets import MAX_NAME_BYTES, Interest, channel_id
 from zmqbus.session import Session
 from zmqbus.settings import check_kind, check_name, choose, switch, text
+from zmqbus.stale import AudioGate
 from zmqbus.views import BusStats, Peer
 
 _BASE_ARGUMENTS = frozenset(signature(BaseObject.__init__).parameters) - {"self", "kwargs"}
@@ -230,11 +232,12 @@ class ZmqBus(WorkerBus):
 
     async def subscribe(self, subscriber: BusSubscriber) -> None:
         """Register a subscriber; messages can be targeted at its name from everywhere."""
+        config, gated = self._node.config, subscriber
         if isinstance(subscriber, BaseWorker):
-            keep_secs = self._node.config.tombstone_secs
-            await super().subscribe(JobGate(subscriber, self.send, time.monotonic, keep_secs))
-        else:
-            await super().subscribe(subscriber)
+            gated = JobGate(subscriber, self.send, time.monotonic, config.tombstone_secs)
+        if config.max_audio_age_secs is not None and not isinstance(subscriber, WorkerRunner):
+            gated = AudioGate(gated)
+        await super().subscribe(gated)
         self._names[subscriber.name] = None
         self._announce()
 

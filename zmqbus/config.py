@@ -61,6 +61,9 @@ class MeshConfig:
         early_bytes: The same in bytes. At least ``window_bytes``.
         inbox_msgs: How many undelivered messages a bus holds for its slowest subscriber before it
             takes no more data of the channel, so that pressure reaches the senders.
+        max_audio_age_secs: How long an audio frame in a `BusFrameMessage` may wait at either end
+            before it is skipped, counted and announced; None, the default: for ever. Only audio
+            that is played at once is better lost than late: a recording is not.
         batch_msgs: How many messages of one loop turn travel as one packet, at most; itself at most
             16,383, which is all that a packet can count.
         batch_bytes: How large such a packet may grow before it is sent.
@@ -101,6 +104,7 @@ class MeshConfig:
     early_msgs: int = 16_384
     early_bytes: int = 64 * 2**20
     inbox_msgs: int = 4_096
+    max_audio_age_secs: float | None = None
     batch_msgs: int = 64
     batch_bytes: int = 64 * 2**10
     max_message_bytes: int = 16 * 2**20
@@ -129,6 +133,8 @@ class MeshConfig:
 
     def _check_number(self, name: str, *, whole: bool) -> None:
         value = getattr(self, name)
+        if value is None and name in _MAY_BE_OFF:
+            return
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ConfigError(name, value, "not a number", "give a number")
         if not 0 < value < inf:
@@ -147,6 +153,8 @@ class MeshConfig:
             remedy = f"raise {name} or lower {' or '.join(others)}"
             raise ConfigError(name, value, f"below {bound}", remedy)
 
+
+_MAY_BE_OFF = ("max_audio_age_secs",)
 
 #: What a packet can carry: the limits of the wire, which knows of no settings.
 _AT_MOST = {

@@ -128,10 +128,15 @@ class Incarnation:
         return self.running and remaining_secs > 0 and await self.bell.wait(remaining_secs)
 
     def publish(
-        self, channel: Channel, plane: Plane, audience: tuple[NodeId, ...] | None, body: bytes
+        self,
+        channel: Channel,
+        plane: Plane,
+        audience: tuple[NodeId, ...] | None,
+        body: bytes,
+        expires_at: float,
     ) -> None:
         """See `MeshNode.publish`."""
-        self.core.publish(channel, plane, audience, body)
+        self.core.publish(channel, plane, audience, body, expires_at)
         self._unsent_msgs += 1
         self._unsent_bytes += len(body)
         if (

@@ -197,10 +197,15 @@ class MeshNode:
     # -- sending
 
     def publish(
-        self, channel: Channel, plane: Plane, audience: tuple[NodeId, ...] | None, body: bytes
+        self,
+        channel: Channel,
+        plane: Plane,
+        audience: tuple[NodeId, ...] | None,
+        body: bytes,
+        expires_at: float,
     ) -> None:
         """Send a message: a system message now, data at the end of this turn of the loop."""
-        self._life.publish(channel, plane, audience, body)
+        self._life.publish(channel, plane, audience, body, expires_at)
 
     async def make_room(
         self, channel: Channel, plane: Plane, audience: tuple[NodeId, ...] | None

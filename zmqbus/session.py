@@ -45,6 +45,7 @@ from zmqbus.node import MeshNode
 from zmqbus.packets import Interest, NodeId, Plane
 from zmqbus.reception import Reception, Translator
 from zmqbus.slices import Slices
+from zmqbus.stale import SKIPPED_THERE, StaleAudio
 from zmqbus.views import BusStats
 
 _RESUME_CHECK_SECS = 0.002
@@ -72,6 +73,8 @@ class Session:
         self._translator = Translator(serializer, node.core.id, node.config.max_message_bytes)
         self._reception = Reception(self._translator, bus.name)
         self._waiting = Slices(self._take_data, self._stall_if_behind)
+        self._clock = asyncio.get_running_loop().time
+        self._stale = StaleAudio(node.config.max_audio_age_secs, self._clock, self._lose_stale)
         self._flushes = Flushes(bus.name, self._send_soon)
         self._jobs = OutstandingJobs()
         self._sent_msgs = self._sent_bytes = self._lost_msgs = self._waits = 0
@@ -99,6 +102,7 @@ class Session:
         """The channel is closed: forget all who were there."""
         self._closed = True
         self._waiting.clear()
+        self._stale.announce()
         for runner in self.directory.close():
             registry.forget_runner(self._bus, runner)
 
@@ -117,7 +121,7 @@ class Session:
         body = self._translator.encode(self._flushes.outgoing(message))
         bus.on_message_received(message)
         plane = Plane.SYSTEM if isinstance(message, BusSystemMessage) else Plane.DATA
-        self._node.publish(channel, plane, audience, body)
+        self._node.publish(channel, plane, audience, body, self._stale.expires_at(message))
         if message.target not in channel.interest.subscribers:
             self._jobs.note_sent(message, audience)
         self._sent_msgs += 1
@@ -133,21 +137,26 @@ class Session:
     def deliver(self, event: Delivered) -> None:
         """Messages of a peer came. Data is decoded in slices; what is urgent never waits for it."""
         if event.plane is Plane.DATA:
-            self._waiting.add((body, event.node) for body in event.bodies)
+            came_at = self._clock()
+            self._waiting.add((body, event.node, came_at) for body in event.bodies)
             return
         for body in event.bodies:
-            self._take(body, event.node)
+            self._take(body, event.node, 0.0)
 
-    def _take_data(self, data: tuple[bytes, NodeId]) -> None:
-        self._take(*data)
+    def _take_data(self, data: tuple[bytes, NodeId, float]) -> None:
+        if data[0]:
+            self._take(*data)
+        else:
+            self._stale.skipped(data[1], SKIPPED_THERE)
 
-    def _take(self, body: bytes, node: NodeId) -> None:
+    def _take(self, body: bytes, node: NodeId, came_at: float) -> None:
         message = self._reception.take(self.channel, body, node)
         if message is None:
             return
         if isinstance(message, BusWorkerRegistryMessage):
             self.directory.note_registry(message)
         self._jobs.note_received(message)
+        self._stale.arrived(message, node, came_at)
         if not self._flushes.incoming(message):
             self._bus.on_message_received(message)
 
@@ -181,10 +190,11 @@ class Session:
         """Something happened on the channel."""
         if isinstance(event, SnapshotsArrived | PeerGone | PeerWithdrew):
             self._waiting.finish()  # what was said before counts before
+            self._stale.announce()
         match event:
             case SnapshotsArrived(_, node, bodies):
                 for body in bodies:
-                    self._take(body, node)
+                    self._take(body, node, 0.0)
             case PeerJoined(_, node, interest):
                 self._fire("on_peer_joined", self.directory.note_joined(node, interest))
             case PeerGone():
@@ -236,6 +246,10 @@ class Session:
             f"{self._bus}: {event.lost_msgs} {plane} messages of {peer} are lost: {event.reason}"
         )
         self._fire("on_messages_lost", peer, event.lost_msgs, plane, event.reason)
+
+    def _lose_stale(self, node: NodeId, lost_msgs: int, reason: str) -> None:
+        channel = self.channel.interest.channel
+        self._lose(MessagesLost(channel, node, Plane.DATA, lost_msgs, reason))
 
     def _fire(self, name: str, *args: Any) -> None:
         self._spawn(self._bus._call_event_handler(name, *args))

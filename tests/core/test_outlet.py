@@ -120,7 +120,7 @@ def test_repair_sends_what_is_owed_to_the_asker_alone() -> None:
     made.append(b"d", (ANNE,))
     made.append(b"e", None)
 
-    gone, batches = made.repair(ANNE, 0, 4, 1000)
+    gone, batches = made.repair(ANNE, 0, 4, 1000, 0.0)
 
     assert gone is None
     assert batches == [
@@ -138,7 +138,7 @@ def test_batches_are_bounded_when_sent_and_when_repaired(limits: dict[str, Any])
 
     expected = [(1, 0, (b"aaa", b"bbb")), (3, 2, (b"ccc", b"ddd")), (5, 4, (b"eee",))]
     assert [(b.first, b.previous, b.bodies) for _, b in made.take()] == expected
-    _, again = made.repair(ANNE, 0, 5, 1000)
+    _, again = made.repair(ANNE, 0, 5, 1000, 0.0)
     assert [(b.first, b.previous, b.bodies) for b in again] == expected
 
 
@@ -148,8 +148,8 @@ def test_repair_stays_within_its_budget_but_gives_something() -> None:
     for body in (b"aaa", b"bbb", b"ccc"):
         made.append(body, None)
 
-    assert made.repair(ANNE, 0, 3, 1)[1] == [Batch(ROOM, Plane.DATA, 1, 0, (b"aaa",))]
-    assert made.repair(ANNE, 1, 3, 4)[1] == [Batch(ROOM, Plane.DATA, 2, 1, (b"bbb", b"ccc"))]
+    assert made.repair(ANNE, 0, 3, 1, 0.0)[1] == [Batch(ROOM, Plane.DATA, 1, 0, (b"aaa",))]
+    assert made.repair(ANNE, 1, 3, 4, 0.0)[1] == [Batch(ROOM, Plane.DATA, 2, 1, (b"bbb", b"ccc"))]
 
 
 def test_evicted_messages_are_answered_with_gone() -> None:
@@ -159,12 +159,12 @@ def test_evicted_messages_are_answered_with_gone() -> None:
     for _ in range(10):
         made.append(b"a", None)
 
-    gone, batches = made.repair(ANNE, 0, 11, 1000)
+    gone, batches = made.repair(ANNE, 0, 11, 1000, 0.0)
 
     assert made.kept == (8, 8)
     assert gone == Gone(ROOM, Plane.DATA, 3, owed_msgs=2)
     assert [(b.first, b.previous, len(b.bodies)) for b in batches] == [(4, 3, 8)]
-    assert made.repair(ANNE, 1, 2, 1000) == (gone, [])
+    assert made.repair(ANNE, 1, 2, 1000, 0.0) == (gone, [])
 
 
 def test_gone_does_not_count_what_was_before_the_reader() -> None:
@@ -176,7 +176,7 @@ def test_gone_does_not_count_what_was_before_the_reader() -> None:
     for _ in range(6):
         made.append(b"b", None)
 
-    gone, _ = made.repair(BERT, 0, 10, 1000)
+    gone, _ = made.repair(BERT, 0, 10, 1000, 0.0)
 
     assert gone == Gone(ROOM, Plane.DATA, 2, owed_msgs=0)
 
@@ -336,7 +336,7 @@ def test_data_names_the_system_message_sent_before_it() -> None:
     assert targeted.after == 1
     assert broadcast.after == 1
     assert broadcast.exceptions == ((ANNE, 1, 1), (BERT, 0, 2))
-    _, (again,) = made.repair(BERT, 0, 2, 1000)
+    _, (again,) = made.repair(BERT, 0, 2, 1000, 0.0)
     assert again.after == 2
 
 
@@ -349,3 +349,15 @@ def test_system_message_that_has_arrived_needs_no_exception() -> None:
 
     ((_, broadcast),) = made.take()
     assert (broadcast.after, broadcast.exceptions) == (0, ())
+
+
+def test_message_repaired_after_its_time_is_empty() -> None:
+    """Its number stays, so the chain, the counts and the order of all else do (R18a)."""
+    made = outlet(ANNE)
+    made.append(b"stale", None, 5.0)
+    made.append(b"text", None)
+    made.append(b"fresh", None, 5.1)
+    list(made.take())
+
+    assert made.repair(ANNE, 0, 3, 1000, 4.9)[1][0].bodies == (b"stale", b"text", b"fresh")
+    assert made.repair(ANNE, 0, 3, 1000, 5.0)[1][0].bodies == (b"", b"text", b"fresh")

@@ -130,7 +130,7 @@ class Streams(RuleBasedStateMachine):
         """The reader asks for what it misses."""
         inlet = self.inlets.get(reader)
         if inlet and inlet.hole:
-            gone, batches = self.outlet.repair(reader, inlet.cursor, inlet.hole, budget)
+            gone, batches = self.outlet.repair(reader, inlet.cursor, inlet.hole, budget, 0.0)
             self.data[reader].extend(batches)
             if gone:
                 self.system[reader].append(gone)

@@ -72,7 +72,7 @@ class Pair:
         inlet, outlet = self.inlets[reader][plane], self.outlets[plane]
         inlet.note_head(outlet.last_owed(reader))
         if inlet.hole:
-            gone, batches = outlet.repair(reader, inlet.cursor, inlet.hole, 1)
+            gone, batches = outlet.repair(reader, inlet.cursor, inlet.hole, 1, 0.0)
             self.ways[reader, plane].extend(batches)
             if gone and not inlet.waiting(gone.upto):
                 assert inlet.skip(gone) == (0, []), "nothing is lost, so nothing was waited for"

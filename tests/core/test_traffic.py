@@ -268,6 +268,21 @@ def test_nack_of_somebody_who_is_owed_nothing_is_counted() -> None:
     assert s.node.counters["nack_refused"] == 1
 
 
+def test_what_expired_before_its_repair_goes_out_empty(s: Scripted) -> None:
+    """And once: the reader that has its numbers asks no more (R18a)."""
+    s.node.publish(s.channel, Plane.DATA, (ANNE,), b"audio", s.now + 0.2)
+    s.node.publish(s.channel, Plane.DATA, (ANNE,), b"text")
+    s.step()
+    s.wait(0.3)
+    s.clear()
+    s.say(Nack(ROOM, Plane.DATA, 0, 2))
+
+    ((reader, sent),) = s.published()
+    assert (reader, sent.first, sent.previous, sent.bodies) == (ANNE, 1, 0, (b"", b"text"))
+    s.state(ANNE, Plane.DATA, cursor=2)
+    assert s.channel.outlets[Plane.DATA].kept == (0, 0)
+
+
 # -- acknowledgement
 
 

@@ -136,17 +136,17 @@ class Attendance:
         for inlet in member.inlets:
             inlet.told_cursor = -1
         self._links.liveness.hurry(node, now)
-        self.maybe_joined(node, channel)
+        self.maybe_joined(node, channel, now)
 
-    def confirmed(self, node: NodeId, channel: Channel) -> None:
+    def confirmed(self, node: NodeId, channel: Channel, now: float) -> None:
         """A peer has heard our welcome; who has not said its own has not, whatever it has of us."""
         member = channel.members[node]
         if member.heard and not member.confirmed:
             member.confirmed = True
             self._timers.cancel(("welcome", (channel.interest.channel, node)))
-            self.maybe_joined(node, channel)
+            self.maybe_joined(node, channel, now)
 
-    def maybe_joined(self, node: NodeId, channel: Channel) -> None:
+    def maybe_joined(self, node: NodeId, channel: Channel, now: float) -> None:
         """Announce a peer if nothing is missing any more (R4)."""
         member = channel.members[node]
         ready = member.confirmed and member.admitted and not member.joined
@@ -154,7 +154,7 @@ class Attendance:
             member.joined = True
             event = PeerJoined(channel.interest.channel, node, member.interest)
             self._out.events.append(event)
-            self._traffic.catch_up(node, channel)
+            self._traffic.catch_up(node, channel, now)
 
     def depart(
         self, node: NodeId, channel: Channel, how: Departure, reason: str, now: float

@@ -98,10 +98,15 @@ class Channels:
         self._tell_all(Announce(closed=(channel,)))
 
     def append(
-        self, channel: Channel, plane: Plane, audience: tuple[NodeId, ...] | None, body: bytes
+        self,
+        channel: Channel,
+        plane: Plane,
+        audience: tuple[NodeId, ...] | None,
+        body: bytes,
+        expires_at: float,
     ) -> None:
         """Number a message for ``audience`` and let it leave with the next `flush`."""
-        channel.outlets[plane].append(body, audience)
+        channel.outlets[plane].append(body, audience, expires_at)
         self._dirty[channel.interest.channel] = None
 
     def flush(self) -> None:
@@ -202,7 +207,7 @@ class Channels:
         """Both directions of both planes work."""
         for channel in self.open_ones.values():
             if node in channel.members:
-                self.attendance.maybe_joined(node, channel)
+                self.attendance.maybe_joined(node, channel, now)
 
     def unlinked(self, node: NodeId, how: Departure, reason: str, now: float) -> None:
         """The peer departed or is lost; what it is owed is kept until `forgotten`."""
@@ -235,4 +240,4 @@ class Channels:
     def heard_state(self, node: NodeId, state: StreamState, now: float) -> None:
         """What ``node`` says of a pair of streams."""
         if self.traffic.heard_state(node, state, now):
-            self.attendance.confirmed(node, self.open_ones[state.channel])
+            self.attendance.confirmed(node, self.open_ones[state.channel], now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from math import inf
 
 from zmqbus.config import DEFAULT, MeshConfig
 from zmqbus.core.channel import Channel
@@ -160,7 +161,7 @@ class Node:
             case Welcome():
                 self._attendance.heard_welcome(sender, packet, now)
             case Nack():
-                self._traffic.heard_nack(sender, packet)
+                self._traffic.heard_nack(sender, packet, now)
             case Gone():
                 self._traffic.heard_gone(sender, packet, now)
             case Members():
@@ -187,10 +188,18 @@ class Node:
         self._channels.close(channel)
 
     def publish(
-        self, channel: Channel, plane: Plane, audience: tuple[NodeId, ...] | None, body: bytes
+        self,
+        channel: Channel,
+        plane: Plane,
+        audience: tuple[NodeId, ...] | None,
+        body: bytes,
+        expires_at: float = inf,
     ) -> None:
-        """Send a message to ``audience``, as `Channel.audience` gives it (None: to all)."""
-        self._channels.append(channel, plane, audience, body)
+        """Send a message to ``audience``, as `Channel.audience` gives it (None: to all).
+
+        Who has not got it when it expires gets an empty body in its place (R18a).
+        """
+        self._channels.append(channel, plane, audience, body, expires_at)
 
     def stall(self, channel: Channel, stalled: bool, now: float) -> None:
         """Take no more data of a channel for now, or take it again (R18)."""

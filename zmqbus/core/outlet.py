@@ -28,11 +28,11 @@ there; the data stream *follows* the system stream.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from math import inf
 
+from zmqbus.core.history import History
 from zmqbus.packets import Batch, ChannelId, Gone, NodeId, Plane
 
 
@@ -58,13 +58,6 @@ class Reader:
 
 
 @dataclass(slots=True)
-class _Entry:
-    readers: tuple[NodeId, ...] | None
-    body: bytes
-    end_bytes: int
-
-
-@dataclass(slots=True)
 class _Run:
     """Messages for the same readers in a row, not yet handed over.
 
@@ -82,8 +75,8 @@ class _Run:
 class Outlet:
     """Numbers, keeps and repairs what this node sends on one stream.
 
-    Invariants: the entries are those numbered ``base + 1 .. head``; every reader's ``acked`` is at
-    most ``head``; entries acknowledged by all readers are gone.
+    Invariants: every reader's ``acked`` is at most ``head``; what all readers have acknowledged is
+    not in the history.
 
     Args:
         channel: The channel.
@@ -114,17 +107,12 @@ class Outlet:
     ) -> None:
         self.channel = channel
         self.plane = plane
-        self.head = head
         self.readers: dict[NodeId, Reader] = {}
         self.laggards: dict[NodeId, None] = {}
         self._leader = leader
-        self._limits = history_msgs, history_bytes
+        self._history = History(history_msgs, history_bytes, head)
         self._window = window_msgs, window_bytes
         self._batch_limits = batch_msgs, batch_bytes
-        self._base = head
-        self._entries: deque[_Entry] = deque()
-        self._end_bytes = 0
-        self._base_bytes = 0
         self._broadcasts = 0
         self._last_broadcast = head
         self._last_targeted: dict[NodeId, int] = {}
@@ -132,11 +120,18 @@ class Outlet:
         self._slowest: tuple[int, int] | None = None
         self._holder: NodeId | None = None  # a reader for whom the oldest entry was kept
 
+    @property
+    def head(self) -> int:
+        """The number of the last message."""
+        return self._history.head
+
     # -- readers
 
     def add_reader(self, node: NodeId) -> None:
         """Owe ``node`` everything from here on."""
-        self.readers[node] = Reader(self.head, self._end_bytes, self.head, self._broadcasts)
+        self.readers[node] = Reader(
+            self.head, self._history.head_bytes, self.head, self._broadcasts
+        )
         self._slowest = None
 
     def drop_reader(self, node: NodeId) -> None:
@@ -163,7 +158,7 @@ class Outlet:
             return False
         if cursor > reader.acked:
             reader.acked = cursor
-            reader.acked_bytes = self._bytes_up_to(cursor)
+            reader.acked_bytes = self._history.bytes_up_to(cursor)
             if self._last_targeted.get(node, self.head + 1) <= cursor:
                 del self._last_targeted[node]  # what it has needs no exception any more
             if node in self.laggards and not self._over((cursor, reader.acked_bytes), part=2):
@@ -174,10 +169,13 @@ class Outlet:
 
     # -- sending
 
-    def append(self, body: bytes, readers: tuple[NodeId, ...] | None) -> None:
+    def append(
+        self, body: bytes, readers: tuple[NodeId, ...] | None, expires_at: float = inf
+    ) -> None:
         """Number a message for ``readers`` (None: all) and keep it for `take` and repair.
 
-        The readers named must be known; a message for nobody is no message.
+        The readers named must be known; a message for nobody is no message. When it is repaired at
+        ``expires_at`` or later, an empty body takes its place (R18a).
         """
         if not (self.readers if readers is None else readers):
             return
@@ -185,9 +183,7 @@ class Outlet:
             self._catch_up(readers)
         elif self._last_targeted:
             self._catch_up(self.readers)
-        self.head = number = self.head + 1
-        self._end_bytes += len(body)
-        self._entries.append(_Entry(readers, body, self._end_bytes))
+        number = self._history.add(readers, body, expires_at)
         run = self._runs[-1] if self._runs else None
         if run and run.readers == readers and self._fits(run.bodies, run.size_bytes):
             run.bodies.append(body)
@@ -202,14 +198,14 @@ class Outlet:
             for node in readers:
                 self._last_targeted[node] = number
                 self.readers[node].owed_msgs += 1
-        self._evict()
 
     def _catch_up(self, nodes: Iterable[NodeId]) -> None:
         """Move readers that are owed nothing to the head: what others got does not count."""
+        head, head_bytes = self.head, self._history.head_bytes
         for node in nodes:
             reader = self.readers[node]
             if reader.acked >= self._last_number(node):
-                reader.acked, reader.acked_bytes = self.head, self._end_bytes
+                reader.acked, reader.acked_bytes = head, head_bytes
 
     def _start_run(self, number: int, body: bytes, readers: tuple[NodeId, ...] | None) -> _Run:
         if readers is None:
@@ -260,7 +256,7 @@ class Outlet:
     # -- repair
 
     def repair(
-        self, node: NodeId, cursor: int, upto: int, budget_bytes: int
+        self, node: NodeId, cursor: int, upto: int, budget_bytes: int, now: float
     ) -> tuple[Gone | None, list[Batch]]:
         """Answer ``node``: it has all up to ``cursor`` and misses what it is owed up to ``upto``.
 
@@ -268,17 +264,16 @@ class Outlet:
             What has left the history, if any of it may be missed, and what can be sent again: at
             least one message if there is any, then as many as fit into ``budget_bytes``.
         """
-        gone = None
-        if cursor < self._base:
+        gone, base = None, self._history.base
+        if cursor < base:
             owed = self._owed_msgs(node) - self._kept_msgs(node)
-            gone = Gone(self.channel, self.plane, self._base, owed)
-            cursor = self._base
+            gone = Gone(self.channel, self.plane, base, owed)
+            cursor = base
         batches: list[Batch] = []
         previous = first = cursor
         bodies: list[bytes] = []
         size_bytes = 0
-        wanted = islice(self._entries, cursor - self._base, max(upto - self._base, 0))
-        for number, entry in enumerate(wanted, cursor + 1):
+        for number, entry in self._history.after(cursor, upto):
             if entry.readers is not None and node not in entry.readers:
                 continue
             if budget_bytes <= 0:
@@ -288,9 +283,10 @@ class Outlet:
                 previous, bodies, size_bytes = first + len(bodies) - 1, [], 0
             if not bodies:
                 first = number
-            bodies.append(entry.body)
-            size_bytes += len(entry.body)
-            budget_bytes -= len(entry.body)
+            body = entry.body if now < entry.expires_at else b""
+            bodies.append(body)
+            size_bytes += len(body)
+            budget_bytes -= len(body)
         if bodies:
             batches.append(self._batch(node, first, previous, bodies))
         return gone, batches
@@ -301,7 +297,7 @@ class Outlet:
 
     def unacknowledged(self) -> list[NodeId]:
         """Live readers that are owed something, sent or not."""
-        if not self._entries:
+        if not self._history:
             return []
         return [n for n, r in self.readers.items() if r.live and r.acked < self.last_owed(n)]
 
@@ -315,8 +311,8 @@ class Outlet:
         return reader.owed_msgs + self._broadcasts - reader.broadcasts_before
 
     def _kept_msgs(self, node: NodeId) -> int:
-        owed = islice(self._entries, max(0, self.readers[node].since - self._base), None)
-        return sum(e.readers is None or node in e.readers for e in owed)
+        owed = self._history.after(self.readers[node].since, self.head)
+        return sum(e.readers is None or node in e.readers for _, e in owed)
 
     # -- flow
 
@@ -326,7 +322,7 @@ class Outlet:
         Args:
             audience: Those that matter; None: all.
         """
-        if not self._entries or not self._over(self._slowest or self._find_slowest()):
+        if not self._history or not self._over(self._slowest or self._find_slowest()):
             return []
         self._catch_up(self.readers)  # who is owed nothing holds nobody up
         self._slowest = None
@@ -350,13 +346,14 @@ class Outlet:
     @property
     def kept(self) -> tuple[int, int]:
         """Messages and bytes in the history."""
-        return len(self._entries), self._end_bytes - self._base_bytes
+        return len(self._history), self._history.size_bytes
 
     def _over(self, position: tuple[int, int], part: int = 1) -> bool:
         """Whether that is further behind than the window, or a part of it."""
         acked, acked_bytes = position
         msgs, size_bytes = (limit // part for limit in self._window)
-        return self.head - acked > msgs or self._end_bytes - acked_bytes > size_bytes
+        history = self._history
+        return history.head - acked > msgs or history.head_bytes - acked_bytes > size_bytes
 
     def _find_slowest(self) -> tuple[int, int]:
         self._slowest = min(
@@ -365,16 +362,9 @@ class Outlet:
                 for node, r in self.readers.items()
                 if r.live and node not in self.laggards
             ),
-            default=(self.head, self._end_bytes),
+            default=(self.head, self._history.head_bytes),
         )
         return self._slowest
-
-    # -- history
-
-    def _bytes_up_to(self, number: int) -> int:
-        if number <= self._base:
-            return self._base_bytes
-        return self._entries[number - self._base - 1].end_bytes
 
     def _trim(self) -> None:
         """Drop what all readers have.
@@ -384,26 +374,13 @@ class Outlet:
         is remembered, since the first are the likeliest to answer first.
         """
         holder = self.readers.get(self._holder) if self._holder else None
-        if holder and holder.acked <= self._base:
+        if holder and holder.acked <= self._history.base:
             return
         self._catch_up(self.readers)
         done, self._holder = self.head, None
         for node, reader in reversed(self.readers.items()):
             if reader.acked < done:
                 done, self._holder = reader.acked, node
-                if done <= self._base:
+                if done <= self._history.base:
                     break
-        while self._base < done:
-            self._drop_oldest()
-
-    def _evict(self) -> None:
-        msgs, size_bytes = self._limits
-        entries = self._entries
-        while len(entries) > msgs or (
-            len(entries) > 1 and self._end_bytes - self._base_bytes > size_bytes
-        ):
-            self._drop_oldest()
-
-    def _drop_oldest(self) -> None:
-        self._base_bytes = self._entries.popleft().end_bytes
-        self._base += 1
+        self._history.drop(done)

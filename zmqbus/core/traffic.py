@@ -185,7 +185,7 @@ class Traffic:
         self._delays[key] = min(2 * self._delays[key], self._config.nack_max_delay_secs)
         self._timers.set(("nack", key), now + self._delays[key])
 
-    def heard_nack(self, node: NodeId, nack: Nack) -> None:
+    def heard_nack(self, node: NodeId, nack: Nack, now: float) -> None:
         """A peer misses something: send it again, to it alone (R14)."""
         channel = self._channels.get(nack.channel)
         outlet = channel.outlets[nack.plane] if channel else None
@@ -196,7 +196,8 @@ class Traffic:
         ):
             self._counters["nack_refused"] += 1
             return
-        gone, batches = outlet.repair(node, nack.cursor, nack.upto, self._config.repair_bytes)
+        budget_bytes = self._config.repair_bytes
+        gone, batches = outlet.repair(node, nack.cursor, nack.upto, budget_bytes, now)
         if gone:
             self._links.send(node, gone)
         for batch in batches:
@@ -206,12 +207,13 @@ class Traffic:
             else:
                 self._links.send(node, batch)
 
-    def catch_up(self, node: NodeId, channel: Channel) -> None:
+    def catch_up(self, node: NodeId, channel: Channel, now: float) -> None:
         """Send a peer that has just joined what was sent before it could take it."""
         for outlet in channel.outlets:
             acked, owed = outlet.readers[node].acked, outlet.last_owed(node)
             if acked < owed:
-                self.heard_nack(node, Nack(channel.interest.channel, outlet.plane, acked, owed))
+                nack = Nack(channel.interest.channel, outlet.plane, acked, owed)
+                self.heard_nack(node, nack, now)
 
     # -- acknowledgement
 
