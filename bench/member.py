@@ -25,7 +25,8 @@ from pipecat.bus import (
     BusMessage,
     BusSubscriber,
 )
-from pipecat.pipeline.job_context import JobError, JobParams
+from pipecat.pipeline import job_context
+from pipecat.pipeline.job_context import JobError
 from pipecat.pipeline.job_decorator import job
 from pipecat.registry.types import WorkerReadyData
 from pipecat.workers.base_worker import BaseWorker
@@ -129,11 +130,18 @@ class Worker(BaseWorker):
     async def ask(self, worker: str, name: str) -> None:
         """Ask for a job; note that it was answered, or that it failed."""
         try:
-            async with self.job(worker, params=JobParams(name=name)):
+            async with self.job(worker, **_job_options(name)):
                 pass
             _note("answered", worker)
         except JobError:
             _note("failed", worker)
+
+
+def _job_options(name: str) -> dict[str, Any]:
+    """One params object since pipecat 1.8.0, plain arguments before."""
+    if hasattr(job_context, "JobParams"):
+        return {"params": job_context.JobParams(name=name)}
+    return {"name": name}
 
 
 class Member:
