@@ -29,7 +29,7 @@ from support.journal import TIMEOUT_SECS
 
 from zmqbus import MeshConfig, MeshNode, ZmqBus
 from zmqbus.core.outbox import DialFailed
-from zmqbus.errors import BusStateError, ConfigError
+from zmqbus.errors import BusStateError, ConfigError, InsecureBindError
 from zmqbus.packets import NOBODY, Interest, NodeId, Plane, Status, channel_id
 from zmqbus.wire import encode_system
 
@@ -376,6 +376,23 @@ def test_seed_that_may_be_answered_is_taken(
 ) -> None:
     """Loopback to loopback, a name that may be anything, a forwarded address, a public bind."""
     assert MeshNode(bind=bind, advertise=advertise, peers=[seed], insecure=True)
+
+
+@pytest.mark.parametrize("bind", ["tcp://127.0.0.1:*", "ipc:///tmp/zmqbus-test"])
+def test_lan_needs_a_bind_that_others_can_reach(bind: str) -> None:
+    """Else nobody who found the node could talk to it (R31)."""
+    with pytest.raises(ConfigError, match=r"discovery='lan' is for others.*tcp://\*:\*"):
+        MeshNode(bind=bind, discovery=["local", "lan"])
+    assert MeshNode(bind="tcp://127.0.0.1:*", discovery=["lan"], advertise="192.0.2.7:7400")
+
+
+def test_lan_binds_every_address_if_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else is worth a setting there; without a key it has to be allowed (R29, X04)."""
+    monkeypatch.setenv("ZMQBUS_DISCOVERY", "local,lan")
+    with pytest.raises(InsecureBindError, match=r"tcp://\*:\*"):
+        MeshNode()
+    assert MeshNode(insecure=True)
+    assert MeshNode(discovery=["local"])
 
 
 # -- limits of what a node can say of itself

@@ -231,3 +231,8 @@ def test_flood_of_nodes_is_bounded_in_memory_and_in_dials() -> None:
     assert len(board) == MAX_KNOWN
     assert forgotten == 20_000 - MAX_KNOWN
     assert DIALS_PER_SEC * 2 <= taken <= DIALS_PER_SEC * 3
+
+
+def test_limits_are_those_of_the_protocol() -> None:
+    """The figures of R31b and of the section on mDNS."""
+    assert (MAX_KNOWN, MAX_HOSTS, DIALS_PER_SEC, FILTER_BYTES) == (256, 8, 32, 32)
