@@ -25,6 +25,8 @@ from bench.lan import Lan, Place, lan
 BLOCK_SECS = 10.0
 _FLOW_SECS = 0.02
 _BLIP_SECS = 1.0
+_LONGER_SECS = (0.0, 2.0, 5.0, 8.0)
+"""How long a cable stays pulled after the loss: whoever redials has waited longer each time."""
 _SETTLE_SECS = 1.0
 """How long after a block a late lost event would still be counted."""
 
@@ -170,14 +172,15 @@ async def stop(pair: Pair, trials: Trials) -> None:
     await pair.heard_both(time.monotonic())
 
 
-async def cut(pair: Pair, lan: Lan, trials: Trials) -> None:
-    """A cable is pulled until both sides are lost to each other, then for a moment only."""
+async def cut(pair: Pair, lan: Lan, trials: Trials, longer_secs: float) -> None:
+    """A cable is pulled until both sides are lost to each other, or longer; then for a moment."""
     cut_at = time.monotonic()
     lan.pull(1)
     lost_at = await asyncio.gather(
         pair.observer.noted("lost", "victim", cut_at), pair.victim.noted("lost", "observer", cut_at)
     )
     trials.add(CUT, max(lost_at) - cut_at)
+    await asyncio.sleep(longer_secs)
     trials.add(UP, await _plugged(pair, lan))
     lan.pull(1)
     await asyncio.sleep(_BLIP_SECS)
@@ -222,7 +225,7 @@ async def _measure_cuts(count: int, trials: Trials) -> None:
     try:
         with lan(2) as network:
             async with Pair(network.places) as pair:
-                for _ in range(count):
-                    await cut(pair, network, trials)
+                for number in range(count):
+                    await cut(pair, network, trials, _LONGER_SECS[number % len(_LONGER_SECS)])
     except MissingError as error:
         print(f"cut links are skipped: {error}", file=sys.stderr)
