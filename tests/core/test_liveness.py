@@ -120,6 +120,18 @@ def test_data_plane_that_does_not_come_back_with_the_loop_makes_the_peer_lost() 
     assert [gone.reason for gone in s.seen(PeerGone)] == ["its data plane was down for 1 s"]
 
 
+def test_peer_that_stays_silent_without_a_data_plane_is_lost_in_the_end() -> None:
+    """It may have lost us without our knowing: nobody stays half dead (R20, F12)."""
+    s = Scripted()
+    s.meet(ANNE, "anne")
+    s.wait(0.1)
+    s.reader(ANNE, False)
+    s.wait(DEFAULT.tombstone_secs - 0.1)
+    assert s.seen(PeerGone) == []
+    s.wait(0.2)
+    assert [gone.how for gone in s.seen(PeerGone)] == [Departure.LOST]
+
+
 def test_observer_that_was_late_itself_calls_nobody_busy() -> None:
     """Its own lag is taken off the silence of others (R21, D15)."""
     s = Scripted()

@@ -106,9 +106,10 @@ class Liveness:
         broken = peer.was_linked and not peer.live or peer.dial is not None and not peer.up
         if peer.lost_reason or not broken:
             self._timers.cancel(key)
-        elif not self._timers.is_set(key):
-            self._timers.set(key, now + self._config.grace_secs)
-            peer.down_at = now
+        else:
+            if not self._timers.is_set(key):
+                peer.down_at = now
+            self._timers.hasten(key, now + self._config.grace_secs)
         stood, peer.stands = peer.stands, peer.linked
         if peer.stands and not stood:
             self._overlay.linked(peer.node, now)
@@ -123,9 +124,11 @@ class Liveness:
 
         If the link stands and the peer has said nothing since the data plane went down, then its
         event loop stands still, without which no subscription is made again: it is busy, and its
-        grace begins when it speaks.
+        grace begins when it speaks. Or it has lost us: then it forgets us after ``tombstone_secs``.
         """
-        if peer.up and peer.heard_at < peer.down_at:
+        excused_until = peer.down_at + self._config.tombstone_secs
+        if peer.up and peer.heard_at < peer.down_at and now < excused_until:
+            self._timers.set(("grace", peer.node), excused_until)
             return
         which = "data plane" if peer.up else "link"
         self._give_up(peer, f"its {which} was down for {self._config.grace_secs:g} s", now)
