@@ -243,14 +243,23 @@ def test_address_that_the_peer_does_not_name_is_read_beside_it(dialled: str, rea
     assert s.did(Attach) == [Attach(read)]
 
 
-def test_hearsay_uses_no_more_than_half_of_the_dials() -> None:
-    """Whoever shouts on the network leaves room for seeds (R9, X18)."""
-    s = Scripted(replace(DEFAULT, max_dials=4))
-    for number in range(9):
-        s.node.discovered((f"tcp://10.0.0.{number}:1",), s.now, None, hearsay=True)
-    s.step()
-    assert len(s.did(Dial)) == 2
+def test_hearsay_of_the_network_leaves_most_dials_to_others() -> None:
+    """Whoever shouts there has few addresses tried at a time; who answers takes no room (X18)."""
+    s = Scripted(replace(DEFAULT, max_dials=16))
+    s.meet(ANNE, "anne")
+
+    def shout() -> int:
+        for number in range(9):
+            s.node.discovered((f"tcp://10.0.0.{number}:1",), s.now, None, hearsay=True)
+        s.step()
+        return len(s.did(Dial))
+
+    assert shout() == 2
+    assert s.node.counters["dials_over_limit"] == 7
     s.node.discovered(("tcp://seed:1",), s.now)
     s.step()
     assert len(s.did(Dial)) == 3
+    s.clear()
+    s.wait(DEFAULT.dial_timeout_secs + 1)
+    assert shout() == 2
     assert ME not in s.node.peers

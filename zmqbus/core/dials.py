@@ -86,6 +86,11 @@ class Dials:
         """How many nodes are dialled, or linked with."""
         return len(self._to)
 
+    @property
+    def attempts(self) -> int:
+        """How many addresses are tried where nobody has proven to be so far."""
+        return sum(not state.owned for state in self._table.values())
+
     def __iter__(self) -> Iterator[int]:
         return iter(list(self._table))
 

@@ -27,6 +27,9 @@ from zmqbus.core.peers import Whereabouts
 from zmqbus.core.timers import Timers
 from zmqbus.packets import Bye, NodeId, Refuse, Status
 
+_HEARSAY_SHARE = 8
+"""What part of all dials may be attempts when one more is made on a stranger's word (R31b)."""
+
 
 class Links:
     """All links of one node.
@@ -81,8 +84,11 @@ class Links:
         self, endpoints: tuple[str, ...], now: float, node: NodeId | None, hearsay: bool
     ) -> None:
         """Somebody may listen at these addresses: all are tried at once, the first answer wins."""
-        limit = self._config.max_dials // 2 if hearsay else self._config.max_dials
-        self._contacts.dial(endpoints, node, limit, now)
+        limit = self._config.max_dials
+        if hearsay and self._dials.attempts >= limit // _HEARSAY_SHARE:
+            self._counters["dials_over_limit"] += len(endpoints)
+        else:
+            self._contacts.dial(endpoints, node, limit, now)
 
     # -- what becomes of connections
 
