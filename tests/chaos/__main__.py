@@ -27,6 +27,7 @@ def main() -> int:
     parser.add_argument("--config", choices=[*runs.CONFIGS, "mixed"], default="mixed")
     parser.add_argument("--tick-secs", type=float, default=runs.TICK_SECS, help="less: faster")
     parser.add_argument("--keep", action="store_true", help="keep the ledgers of good runs too")
+    parser.add_argument("--plan", action="store_true", help="show what goes wrong when")
     parser.add_argument("--lanes", action="store_true", help="show every pair and lane")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -55,12 +56,13 @@ async def _one(
     folder, faults = runs.new_folder(seed), plan(seed, arguments.secs)
     _, verdict = await runs.run(seed, arguments.secs, network, config, arguments.tick_secs, folder)
     bad = verdict.violations
+    if arguments.plan or bad:
+        _say("\n".join([f"seed {seed}:", *(f"  {fault}" for fault in faults)]))
     _say(runs.row(seed, network, config, len(faults), verdict.tally, len(bad)))
     if arguments.lanes:
         for (sender, reader, lane, what), count in sorted(verdict.lanes.items()):
             _say(f"    {sender} to {reader} {lane.name.lower():<14} {what:<10} {count:,}")
     if bad:
-        _say("\n".join([f"  {fault}" for fault in faults]))
         _say("\n".join([f"  VIOLATION {v}" for v in bad[:MOST_SHOWN]]))
         _say(f"  {len(bad)} in all; ledgers and logs in {folder}")
     elif not arguments.keep:

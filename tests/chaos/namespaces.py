@@ -62,7 +62,7 @@ class Namespaces:
 
     async def close(self) -> None:
         """Take everything away."""
-        _remove(name for name in _names() if name.startswith(f"{self._prefix}-"))
+        _remove(name for name in names() if name.startswith(f"{self._prefix}-"))
 
     def command(self, actor: int) -> list[str]:
         """What a command line must begin with to run where the actor lives."""
@@ -85,9 +85,18 @@ class Namespaces:
         _must("-n", f"{self._prefix}-switch", "link", "set", f"port{actor}", "up")
 
     def reset(self, actor: int) -> None:
-        """Reset all TCP connections of an actor: needs a kernel with INET_DIAG_DESTROY."""
-        kill = ["ss", "-K", "-t", "state", "established"]
-        subprocess.run([*self.command(actor), *kill], capture_output=True, check=True)
+        """Reset all TCP connections of an actor.
+
+        Raises:
+            RuntimeError: None was: `ss` does not say when the kernel cannot.
+        """
+        kill = ["ss", "-K", "-t", "-H", "state", "established"]
+        killed = subprocess.run([*self.command(actor), *kill], capture_output=True, check=True)
+        if not killed.stdout.strip():
+            raise RuntimeError(
+                f"No connection of actor {actor} was reset: `ss -K` needs a kernel with "
+                f"CONFIG_INET_DIAG_DESTROY; use --loopback."
+            )
 
     def throttle(self, actor: int) -> None:
         """Let an actor send slowly."""
@@ -119,14 +128,15 @@ def _must(*arguments: str) -> None:
         raise RuntimeError(f"`ip {' '.join(arguments)}` failed: {done.stderr.strip()}")
 
 
-def _names() -> list[str]:
+def names() -> list[str]:
+    """The namespaces of all runs on this machine."""
     lines = _ip("netns", "list").stdout.splitlines()
     return [line.split()[0] for line in lines if _NAME.match(line)]
 
 
 def sweep() -> None:
     """Take away the namespaces of runs whose process is dead."""
-    for name in _names():
+    for name in names():
         found = _NAME.match(name)
         if found and not Path("/proc", found[1]).exists():
             _remove([name])
