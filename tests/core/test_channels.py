@@ -202,6 +202,40 @@ def test_peers_new_worker_is_routed_to() -> None:
     assert s.channel.audience("new") == (ANNE,)
 
 
+def test_message_for_a_worker_of_a_lost_peer_is_kept_for_it_alone() -> None:
+    """It floods nobody else; once the peer is forgotten, a proxy may take it (R10, P20)."""
+    s = Scripted()
+    s.meet(ANNE, "anne", interest("anne", "x"))
+    s.meet(BERT, "bert")
+    s.link_down("tcp://anne")
+    s.wait(1.1)
+    assert s.seen(PeerGone) != []
+    assert s.channel.audience("x") == (ANNE,)
+
+    s.say(Announce((interest("bert", "x"),)), BERT)
+    assert s.channel.audience("x") == (BERT,)
+    s.say(Announce((interest("bert"),)), BERT)
+    s.wait(DEFAULT.tombstone_secs)
+
+    assert ANNE not in s.node.peers
+    assert s.channel.audience("x") is None
+
+
+def test_worker_of_a_peer_that_returned_is_routed_to() -> None:
+    """It is what it was, and what it hosts no more is for everybody (R3)."""
+    s = Scripted()
+    s.meet(ANNE, "anne", interest("anne", "x", "y"))
+    s.meet(BERT, "bert")
+    s.link_down("tcp://anne")
+    s.wait(1.1)
+    s.link_up("tcp://anne")
+
+    s.say(hello("anne", interest("anne", "x"), heard=s.token()))
+
+    assert s.channel.audience("x") == (ANNE,)
+    assert s.channel.audience("y") is None
+
+
 def test_shared_worker_name_is_reported() -> None:
     """With both holders (R6, F10)."""
     s = Scripted()

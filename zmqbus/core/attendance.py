@@ -196,6 +196,7 @@ class Attendance:
             channel.members[node].present = False
             self._settle(node, channel, now)
             self._disown(node, channel)
+            self._reroute(node, channel)
             del channel.members[node]
 
     def alter(self, interest: Interest, channel: Channel) -> None:

@@ -59,6 +59,7 @@ class Channel:
         self._runners: dict[str, list[NodeId]] = {}  # who is present under a name, oldest first
         self._names: dict[NodeId, str] = {}  # under which name a member stands there
         self._hosting: dict[NodeId, tuple[str, ...]] = {}  # where a member stands in ``hosts``
+        self._away: dict[NodeId, frozenset[str]] = {}  # what a member hosted that is owed more
         system = _outlet(interest.channel, Plane.SYSTEM, config, head)
         self.outlets = system, _outlet(interest.channel, Plane.DATA, config, head, system)
 
@@ -78,7 +79,8 @@ class Channel:
     def audience(self, target: str | None) -> tuple[NodeId, ...] | None:
         """Who has to receive a message for ``target``; None for all, empty for nobody elsewhere.
 
-        A target that nobody is known to host goes to everybody: a proxy may take it.
+        What a peer hosted that is lost and may return is for it, if nobody else hosts it. A target
+        that nobody is known to host goes to everybody: a proxy may take it.
         """
         readers = self.outlets[Plane.DATA].readers
         if not readers:
@@ -87,10 +89,15 @@ class Channel:
             return None
         if target in self.interest.subscribers:
             return self.observers
-        hosts = self.hosts.get(target)
+        hosts = self.hosts.get(target) or self._absent(target)
         if not hosts:
             return None
         return (hosts[0], *(o for o in self.observers if o != hosts[0]))
+
+    def _absent(self, target: str) -> tuple[NodeId, ...]:
+        """Lost members that hosted a name and may return."""
+        away = self._away.items()
+        return tuple(n for n, its in away if target in its and not self.members[n].present)
 
     def may_speak_as(self, node: NodeId, source: str) -> bool:
         """Whether ``source`` belongs to ``node``, or to nobody (R31a)."""
@@ -132,6 +139,10 @@ class Channel:
         if (takes_part and member.interest.observe_all) != (node in self.observers):
             others = tuple(n for n in self.observers if n != node)
             self.observers = others if len(others) < len(self.observers) else (*others, node)
+        if node in self.outlets[Plane.DATA].readers and not member.present:
+            self._away[node] = frozenset(member.interest.subscribers)
+        else:
+            self._away.pop(node, None)
         if not takes_part:
             return []
         self._hosting[node] = hosted = tuple(dict.fromkeys(member.interest.subscribers))
