@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from itertools import permutations
 from typing import Any
 
 import pytest
+from support.asking import Runner, all_ask, new_channel
 from support.journal import TIMEOUT_SECS
 from support.lan import Host, Lan, children
-from support.process import Child, RemoteSite
+from support.process import Child
 
 ADDRESSES = {
     "IPv4": ["10.9.0.{}/24"],
@@ -31,27 +31,9 @@ def hosts(net: Lan, count: int, family: str = "both") -> list[Host]:
     ]
 
 
-class Runner(RemoteSite):
-    """A runner with a server and a client, which asks the servers of others."""
-
-    async def begin(self, channel: str, **bus: Any) -> None:
-        """Start it; by mDNS alone unless said otherwise."""
-        options = {"discovery": ["lan"], "insecure": True, **bus}
-        await self.open(self.site, bus={"channel": channel, **options})
-        await self.host("server", f"server {self.site}")
-        await self.host("client", f"client {self.site}")
-
-    async def asks(self, other: Runner) -> None:
-        """Ask the server of another one, and be answered."""
-        server = f"server {other.site}"
-        await self.knows(server)
-        asked = await self.call(f"client {self.site}", "ask", name=server, job="echo")
-        assert asked == {"echo": None, "by": server}
-
-
-async def all_ask(runners: Sequence[Runner]) -> None:
-    """Everybody asks everybody else: both directions of both planes, by every pair."""
-    await asyncio.gather(*(one.asks(other) for one, other in permutations(runners, 2)))
+def by_mdns(channel: str, **bus: Any) -> dict[str, Any]:
+    """The arguments of a bus that finds others by mDNS alone, unless said otherwise."""
+    return {"channel": channel, "discovery": ["lan"], "insecure": True, **bus}
 
 
 @asynccontextmanager
@@ -59,11 +41,6 @@ async def runners_on(*hosts: Host) -> AsyncIterator[list[Runner]]:
     """A runner on each host, not begun yet."""
     async with children(*hosts) as started:
         yield [Runner(child, str(number)) for number, child in enumerate(started)]
-
-
-def new_channel() -> str:
-    """A name that nobody else uses."""
-    return f"lan-{uuid.uuid4().hex}"
 
 
 async def logged(child: Child, text: str) -> int:
@@ -83,10 +60,10 @@ async def test_three_runners_meet_in_every_order(net: Lan, family: str) -> None:
             runners = [Runner(child, str(n)) for n, child in enumerate(started)]
             channel = new_channel()
             if order is None:
-                await asyncio.gather(*(runner.begin(channel) for runner in runners))
+                await asyncio.gather(*(runner.begin(**by_mdns(channel)) for runner in runners))
             else:
                 for number in order:
-                    await runners[number].begin(channel)
+                    await runners[number].begin(**by_mdns(channel))
             await all_ask(runners)
             await asyncio.gather(*(runner.close() for runner in runners))
 
@@ -99,7 +76,7 @@ async def test_interface_that_leads_nowhere_is_no_hindrance(net: Lan) -> None:
         net.plug(host, "aaa0", f"10.8.0.{number}/24", bridge=f"nowhere{number}")
     async with runners_on(*some) as runners:
         channel = new_channel()
-        await asyncio.gather(*(runner.begin(channel) for runner in runners))
+        await asyncio.gather(*(runner.begin(**by_mdns(channel)) for runner in runners))
         await all_ask(runners)
 
 
@@ -110,7 +87,7 @@ async def test_runner_is_found_again_when_its_address_changes(net: Lan, who: str
     async with runners_on(*some) as runners:
         channel = new_channel()
         for runner in runners:
-            await runner.begin(channel)
+            await runner.begin(**by_mdns(channel))
         await all_ask(runners)
         moving = range(2) if who == "both" else range(1)
         for number in moving:
@@ -141,7 +118,7 @@ async def test_runner_moves_to_its_other_interface(net: Lan) -> None:
     async with runners_on(*some) as runners:
         channel = new_channel()
         for runner in runners:
-            await runner.begin(channel)
+            await runner.begin(**by_mdns(channel))
         await all_ask(runners)
         some[0].ip("link", "set", "eth0", "down")
         await met_again(runners)
@@ -157,7 +134,7 @@ async def test_network_that_comes_later_is_used(net: Lan) -> None:
     async with runners_on(here, late) as runners:
         channel = new_channel()
         for runner in runners:
-            await runner.begin(channel)
+            await runner.begin(**by_mdns(channel))
         late.address("add", "eth0", "10.9.0.2/24")
         await all_ask(runners)
 
@@ -166,9 +143,9 @@ async def test_runners_of_other_channels_are_left_alone(net: Lan) -> None:
     """Development and production on one LAN never become peers (D13)."""
     async with runners_on(*hosts(net, 3)) as (one, other, stranger):
         channel = new_channel()
-        await stranger.begin(new_channel())
+        await stranger.begin(**by_mdns(new_channel()))
         for runner in (one, other):
-            await runner.begin(channel)
+            await runner.begin(**by_mdns(channel))
         await all_ask([one, other])
         assert await stranger.call("", "peers") == []
 
@@ -179,9 +156,9 @@ async def test_network_without_multicast_is_named_once_and_seeds_do_it(net: Lan)
     net.block_multicast()
     async with runners_on(*some) as (first, second):
         channel = new_channel()
-        await first.begin(channel)
+        await first.begin(**by_mdns(channel))
         seed = await first.call("", "endpoint")
-        await second.begin(channel, peers=[seed])
+        await second.begin(**by_mdns(channel, peers=[seed]))
         await all_ask([first, second])
         for runner in (first, second):
             assert await logged(runner.child, "carries no multicast") == 1
@@ -194,5 +171,5 @@ async def test_host_that_cannot_send_multicast_says_so_once(net: Lan) -> None:
     [host] = hosts(net, 1, "IPv4")
     host.ip("link", "set", "eth0", "down")
     async with runners_on(host) as [runner]:
-        await runner.begin(new_channel())
+        await runner.begin(**by_mdns(new_channel()))
         assert await logged(runner.child, "by multicast (eth0) does not even come back") == 1

@@ -9,6 +9,7 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
 from support.process import Child, start_child, tended
 
@@ -56,12 +57,18 @@ class Host:
         """Remove it, with all its interfaces."""
         _ip("netns", "del", self.name)
 
-    def start(self) -> Child:
-        """Start a child in it, on a host that has the name of the namespace."""
-        named = f'hostname {self.name} && exec "$@"'
-        return start_child(
-            ["ip", "netns", "exec", self.name, "unshare", "--uts", "sh", "-c", named, "sh"]
-        )
+    def start(self, names: Path | None = None, **environment: str) -> Child:
+        """Start a child in it, on a host that has the name of the namespace.
+
+        Args:
+            names: What it sees as /etc/hosts.
+            **environment: What it sees besides ours.
+        """
+        alone = ["ip", "netns", "exec", self.name, "unshare", "--uts", "--mount"]
+        steps = [f"hostname {self.name}", 'exec "$@"']
+        if names is not None:
+            steps.insert(0, f"mount --bind {names} /etc/hosts")
+        return start_child([*alone, "sh", "-c", " && ".join(steps), "sh"], **environment)
 
 
 class Lan:
@@ -123,9 +130,11 @@ def lan() -> Iterator[Lan]:
 
 
 @asynccontextmanager
-async def children(*hosts: Host) -> AsyncIterator[list[Child]]:
-    """A child on each of these hosts."""
-    async with tended([host.start() for host in hosts]) as started:
+async def children(
+    *hosts: Host, names: Path | None = None, **environment: str
+) -> AsyncIterator[list[Child]]:
+    """A child on each of these hosts; see `Host.start`."""
+    async with tended([host.start(names, **environment) for host in hosts]) as started:
         yield started
 
 
