@@ -21,6 +21,9 @@ ChannelId = NewType("ChannelId", bytes)
 NOBODY = NodeId(bytes(8))
 """The addressee of a `Hello` to whoever listens on an endpoint."""
 
+NO_CHANNEL = ChannelId(bytes(8))
+"""What a `Refuse` of a whole link names."""
+
 ID_BYTES = 8
 MAX_NAME_BYTES = 255
 """The longest name of a channel, runner or subscriber, and the longest address, as UTF-8 (R25)."""
@@ -266,6 +269,7 @@ class Refusal(IntEnum):
     RUNNER_NAME = 2
     CHANNEL_ID = 3
     FULL = 4
+    MISCONDUCT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +284,7 @@ class Refuse:
 
     reason: Refusal
     text: str
-    channel: ChannelId = ChannelId(bytes(8))
+    channel: ChannelId = NO_CHANNEL
 
 
 Packet = Hello | Announce | Welcome | Status | Batch | Nack | Gone | Members | Bye | Refuse

@@ -138,7 +138,7 @@ class Contacts:
         for endpoint in peer.hello.endpoints:
             self.dials.unshun(endpoint)
         self.detach(peer)
-        for kind in ("forget", "status", "grace"):
+        for kind in ("forget", "status", "grace", "refuse"):
             self._timers.cancel((kind, peer.node))
         del self.peers[peer.node]
         self._overlay.forgotten(peer.node, now)

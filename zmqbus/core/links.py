@@ -17,6 +17,7 @@ from collections import Counter
 from typing import Any
 
 from zmqbus.config import MeshConfig
+from zmqbus.core.conduct import Conduct
 from zmqbus.core.contacts import Contacts
 from zmqbus.core.gossip import Gossip
 from zmqbus.core.handshake import Handshake
@@ -38,6 +39,7 @@ class Links:
         peers: All nodes this one has met and not forgotten.
         liveness: For hurrying a status, or giving a peer up.
         gossip: For telling a peer of the others.
+        conduct: For saying that a peer broke the rules.
         send: Sends a packet to a peer whose link is proven.
         heard_hello: Handles the introduction of somebody.
     """
@@ -58,6 +60,7 @@ class Links:
         self._handshake = Handshake(
             self._contacts, self.liveness, config, rng, timers, out, counters, overlay
         )
+        self.conduct = Conduct(self._contacts, self.liveness, timers, out, counters)
         self.peers = self._contacts.peers
         self.send = self._contacts.send
         self.heard_hello = self._handshake.heard_hello
@@ -189,6 +192,8 @@ class Links:
                 self._contacts.forget(self.peers[what], now)
             case "tomb":
                 self._contacts.exhume(what)
+            case "refuse":
+                self.conduct.refuse(self.peers[what], now)
             case "gossip":
                 self.gossip.chat(now)
             case "shun":

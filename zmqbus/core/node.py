@@ -13,6 +13,7 @@ from zmqbus.core.outbox import Action, Event, Outbox
 from zmqbus.core.peers import Peer, Whereabouts
 from zmqbus.core.timers import Timers
 from zmqbus.packets import (
+    NO_CHANNEL,
     NOBODY,
     Announce,
     Batch,
@@ -170,7 +171,10 @@ class Node:
                 self._links.heard_bye(sender, packet, now)
             case _:
                 assert isinstance(packet, Refuse), f"nobody handles {type(packet).__name__}"
-                self._attendance.heard_refuse(sender, packet)
+                if packet.channel == NO_CHANNEL:
+                    self._links.conduct.heard_refuse(sender, packet, now)
+                else:
+                    self._attendance.heard_refuse(sender, packet)
 
     # -- in: from the application
 

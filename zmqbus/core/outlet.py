@@ -47,6 +47,7 @@ class Reader:
         owed_msgs: Messages for it alone since its start; broadcasts come from the outlet's count.
         broadcasts_before: The outlet's count of broadcasts at its start.
         live: Whether it is linked; an unlinked reader is kept for repair but not waited for.
+        said: The last number it acknowledged itself.
     """
 
     acked: int
@@ -55,6 +56,7 @@ class Reader:
     broadcasts_before: int
     owed_msgs: int = 0
     live: bool = True
+    said: int = 0
 
 
 @dataclass(slots=True)
@@ -152,10 +154,11 @@ class Outlet:
             self._slowest = None
 
     def acknowledge(self, node: NodeId, cursor: int) -> bool:
-        """Note that ``node`` has everything up to ``cursor``; False if that cannot be."""
-        reader = self.readers.get(node)
-        if reader is None or cursor > self.head:
+        """Note that a reader has everything up to ``cursor``; False if that cannot be."""
+        reader = self.readers[node]
+        if not reader.said <= cursor <= self.head:
             return False
+        reader.said = cursor
         if cursor > reader.acked:
             reader.acked = cursor
             reader.acked_bytes = self._history.bytes_up_to(cursor)

@@ -60,6 +60,7 @@ class Peer:
         rtt_secs: The last round trip measured; None before the first.
         lag_secs: How late its event loop says it is.
         every_secs: How long it says that the time between two heartbeats may be.
+        faults: How often it said what cannot be since ``faults_since``.
     """
 
     node: NodeId
@@ -83,6 +84,8 @@ class Peer:
     rtt_secs: float | None = None
     lag_secs: float = 0.0
     every_secs: float = 0.0
+    faults: int = 0
+    faults_since: float = 0.0
 
     @property
     def linked(self) -> bool:

@@ -63,8 +63,11 @@ class Traffic:
     def heard_batch(self, node: NodeId, batch: Batch, now: float) -> None:
         """Messages of a peer came, on either plane."""
         inlet = self._inlet(node, batch.channel, batch.plane)
-        if inlet is None or not batch.bodies:
+        if inlet is None:
             self._counters["batch_refused"] += 1
+            return
+        if not batch.bodies:
+            self._links.conduct.accuse(node, "batch_empty", now)
             return
         bodies = inlet.accept(batch)
         if len(bodies) < len(batch.bodies) and inlet.duplicates:
@@ -189,12 +192,11 @@ class Traffic:
         """A peer misses something: send it again, to it alone (R14)."""
         channel = self._channels.get(nack.channel)
         outlet = channel.outlets[nack.plane] if channel else None
-        if (
-            outlet is None
-            or node not in outlet.readers
-            or not nack.cursor < nack.upto <= outlet.head
-        ):
+        if outlet is None or node not in outlet.readers:
             self._counters["nack_refused"] += 1
+            return
+        if not nack.cursor < nack.upto <= outlet.head:
+            self._links.conduct.accuse(node, "nack_impossible", now)
             return
         budget_bytes = self._config.repair_bytes
         gone, batches = outlet.repair(node, nack.cursor, nack.upto, budget_bytes, now)
@@ -252,8 +254,12 @@ class Traffic:
             self._deliver(node, state.channel, state.plane, inlet, [], now)
         if state.cursor < 0:
             return False
-        if not channel.outlets[state.plane].acknowledge(node, state.cursor):
+        outlet = channel.outlets[state.plane]
+        if node not in outlet.readers:
             self._counters["ack_refused"] += 1
+            return False
+        if not outlet.acknowledge(node, state.cursor):
+            self._links.conduct.accuse(node, "ack_impossible", now)
             return False
         return True
 
