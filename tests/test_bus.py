@@ -501,7 +501,8 @@ async def test_stop_ends_all_waiting(mesh: Mesh) -> None:
     ("arguments", "text"),
     [
         ({"chanel": "acme"}, "chanel='acme': ZmqBus takes no such argument; did you mean channel="),
-        ({"key": "s3cret"}, "key='s3cret': ZmqBus takes no such argument"),
+        ({"key": "s3cret"}, "key='<hidden>': no key: it does not begin with zmqbusmesh_"),
+        ({"keys": "s3cret"}, "keys=<hidden>: ZmqBus takes no such argument; did you mean key="),
         ({"redis": object}, "ZmqBus takes no such argument"),
         ({"insecure": "no"}, "insecure='no': a str, not a bool; give a bool"),
         ({"observe_all": 1}, "observe_all=1: a int, not a bool"),

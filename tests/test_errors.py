@@ -29,7 +29,8 @@ SENTENCES: list[tuple[ZmqBusError, str]] = [
     (
         InsecureBindError("tcp://0.0.0.0:7000"),
         "bind='tcp://0.0.0.0:7000': without a mesh key anybody who reaches this address could send "
-        "and read; bind loopback or ipc, or accept the risk with `insecure=True`.",
+        "and read; give the mesh one with `key=`, bind loopback or ipc, or accept the risk with "
+        "`insecure=True`.",
     ),
     (
         BindError("tcp://127.0.0.1:7000", "the port is in use", "choose another"),

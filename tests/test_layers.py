@@ -27,11 +27,11 @@ def _row(own: str = "", third: str = "", *, pure: bool = False, **only: str) -> 
 
 _IDS = "ID_BYTES MAX_NAME_BYTES NOBODY ChannelId NodeId"
 _PIPECAT = "loguru pipecat"
-_ANYTHING = "bus codec config core demo errors net node packets sim views wire"
+_ANYTHING = "bus codec config core demo errors keys net node packets sim views wire"
 
 #: By place, the first name below `zmqbus`. Each third party has one door.
 ROWS = {
-    "": _row("bus codec config node"),
+    "": _row("bus codec config keys node"),
     "errors": _row(pure=True),
     "packets": _row(pure=True),
     "config": _row("errors", pure=True),
@@ -42,13 +42,14 @@ ROWS = {
     "views": _row(pure=True),
     "bell": _row(),
     "settings": _row("errors packets", packets=_IDS),
+    "keys": _row("errors"),
     "net": _row(
-        "config errors packets",
+        "config errors keys packets",
         "ifaddr loguru zeroconf zmq",
         packets=f"{_IDS} MIN_VERSION VERSION",
     ),
-    "incarnation": _row("bell config core errors net packets wire", "loguru"),
-    "node": _row("bell config core errors incarnation net packets settings wire", "loguru"),
+    "incarnation": _row("bell config core errors keys net packets wire", "loguru"),
+    "node": _row("bell config core errors incarnation keys net packets settings wire", "loguru"),
     "codec": _row("errors", "loguru msgpack numpy pipecat pydantic"),
     "registry": _row("", _PIPECAT),
     "flush": _row("", _PIPECAT),
@@ -61,7 +62,8 @@ ROWS = {
         "core directory flush jobs node packets reception registry slices stale views", _PIPECAT
     ),
     "bus": _row(
-        "bell codec config core errors jobs node packets registry session settings stale views",
+        "bell codec config core errors jobs keys node packets registry session settings stale "
+        "views",
         _PIPECAT,
     ),
     "demo": _row(_ANYTHING, f"{_PIPECAT} nltk numpy pocketsphinx rich soxr"),

@@ -20,6 +20,7 @@ The map, arrows pointing down (tests/test_layers.py holds every module to it)::
     wire.py       packet <-> bytes; records.py the control packets            know msgpack
     packets.py    what peers say to each other
     config.py     every tunable; settings.py where they come from
+    keys/         mesh keys, runner keys, key files
     errors.py     every exception
     views.py      what a bus tells of itself; bell.py waiting for news; slices.py long work
     cli/, demo/, examples/   the `zmqbus` command, its demo, and the handoff
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from zmqbus.bus import ZmqBus as ZmqBus
     from zmqbus.codec import MsgpackSerializer as MsgpackSerializer
     from zmqbus.config import MeshConfig as MeshConfig
+    from zmqbus.keys import KeyRing as KeyRing
+    from zmqbus.keys import MeshKey as MeshKey
+    from zmqbus.keys import RunnerKey as RunnerKey
     from zmqbus.node import MeshNode as MeshNode
 
 __version__ = "0.1.0"
@@ -42,13 +46,25 @@ __version__ = "0.1.0"
 # Importing pipecat takes half a second and prints a banner, so nothing is imported until it is
 # asked for: `import zmqbus` stays cheap and silent.
 _LAZY = {
+    "KeyRing": "zmqbus.keys",
     "MeshConfig": "zmqbus.config",
+    "MeshKey": "zmqbus.keys",
     "MeshNode": "zmqbus.node",
     "MsgpackSerializer": "zmqbus.codec",
+    "RunnerKey": "zmqbus.keys",
     "ZmqBus": "zmqbus.bus",
 }
 
-__all__ = ["MeshConfig", "MeshNode", "MsgpackSerializer", "ZmqBus", "__version__"]
+__all__ = [
+    "KeyRing",
+    "MeshConfig",
+    "MeshKey",
+    "MeshNode",
+    "MsgpackSerializer",
+    "RunnerKey",
+    "ZmqBus",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

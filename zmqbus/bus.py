@@ -27,6 +27,7 @@ from zmqbus.config import MeshConfig
 from zmqbus.core.channel import Channel
 from zmqbus.errors import BusStateError, ConfigError
 from zmqbus.jobs import JobGate
+from zmqbus.keys import KeyArgument, hide
 from zmqbus.node import MeshNode
 from zmqbus.packets import MAX_NAME_BYTES, Interest, channel_id
 from zmqbus.session import Session
@@ -44,7 +45,8 @@ def _check_known(arguments: dict[str, Any]) -> None:
             known = [*signature(ZmqBus.__init__).parameters, *_BASE_ARGUMENTS]
             meant = get_close_matches(name, known, n=1)
             remedy = f"did you mean {meant[0]}=" if meant else "leave it out"
-            raise ConfigError(name, value, "ZmqBus takes no such argument", remedy)
+            shown = hide(value) if meant == ["key"] else value
+            raise ConfigError(name, shown, "ZmqBus takes no such argument", remedy)
 
 
 class ZmqBus(WorkerBus):
@@ -74,6 +76,7 @@ class ZmqBus(WorkerBus):
         advertise: str | None = None,
         peers: Sequence[str] | None = None,
         discovery: Sequence[str] | None = None,
+        key: KeyArgument = None,
         insecure: bool | None = None,
         observe_all: bool | None = None,
         node: MeshNode | None = None,
@@ -92,6 +95,7 @@ class ZmqBus(WorkerBus):
             advertise: See `MeshNode`.
             peers: See `MeshNode`.
             discovery: See `MeshNode`; default ("local",).
+            key: See `MeshNode`; default none.
             insecure: See `MeshNode`.
             observe_all: Whether to receive also what is targeted at other runners' workers.
             node: A node to share with other buses of this process, instead of the transport
@@ -102,8 +106,9 @@ class ZmqBus(WorkerBus):
 
         Raises:
             ConfigError: A setting cannot be used.
-            InsecureBindError: ``bind`` can be reached by others.
+            InsecureBindError: ``bind`` can be reached by others, and there is no key.
         """
+        key = hide(key)  # from here on no traceback can show it
         _check_known(kwargs)
         super().__init__(**kwargs)
         self._channel_name = check_name("channel", choose("channel", channel, "pipecat:bus", text))
@@ -113,6 +118,7 @@ class ZmqBus(WorkerBus):
             "advertise": advertise,
             "peers": peers,
             "discovery": discovery,
+            "key": key,
             "insecure": insecure,
             "config": config,
         }

@@ -4,7 +4,7 @@ The tree, by what the reader can do about it::
 
     ZmqBusError
     ├── ConfigError (ValueError)     an argument, variable or setting is wrong: mend it
-    │   └── InsecureBindError        leaving loopback needs a key, or `insecure=True`
+    │   └── InsecureBindError        leaving loopback needs `key=`, or `insecure=True`
     ├── BindError (OSError)          the address is taken or not ours: choose another
     ├── LibzmqTooOldError (RuntimeError)  libzmq has known holes: install another pyzmq
     ├── BusStateError (RuntimeError) called in the wrong order (used before `start()`, say)
@@ -51,7 +51,8 @@ class InsecureBindError(ConfigError):
             "bind",
             endpoint,
             "without a mesh key anybody who reaches this address could send and read",
-            "bind loopback or ipc, or accept the risk with `insecure=True`",
+            "give the mesh one with `key=`, bind loopback or ipc, or accept the risk with "
+            "`insecure=True`",
         )
         self.args = (endpoint,)
 

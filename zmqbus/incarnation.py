@@ -20,15 +20,30 @@ from zmqbus.bell import Bell
 from zmqbus.config import MeshConfig
 from zmqbus.core import Node
 from zmqbus.core.channel import Channel
-from zmqbus.core.outbox import Action, Attach, Detach, Dial, Event, Hangup, Probe, Publish, Send
+from zmqbus.core.outbox import (
+    Action,
+    Attach,
+    Detach,
+    Dial,
+    DialFailed,
+    Event,
+    Hangup,
+    PeerRefused,
+    Probe,
+    Publish,
+    Send,
+)
 from zmqbus.core.peers import Whereabouts
 from zmqbus.errors import WireError
+from zmqbus.keys import Keys, PublicKey
 from zmqbus.net.probe import probe
 from zmqbus.net.transport import Transport
 from zmqbus.packets import NOBODY, NodeId, Packet, Plane
 
 _LOOK_AROUND_SECS = 1.0
 """How often the addresses of this machine are looked at; takes half a millisecond."""
+
+_USERS_PER_PEER = 4
 
 
 class Incarnation:
@@ -41,6 +56,7 @@ class Incarnation:
         bind: See `MeshNode`.
         advertise: See `MeshNode`.
         insecure: See `MeshNode`.
+        keys: The keys to begin with.
 
     Attributes:
         core: The decisions.
@@ -58,11 +74,12 @@ class Incarnation:
         bind: str,
         advertise: str | None,
         insecure: bool,
+        keys: Keys | None = None,
     ) -> None:
         seed = int.from_bytes(os.urandom(8))
         self.core = Node(NodeId(os.urandom(8)), config, seed=seed)
         self.transport = Transport(
-            self, bind=bind, advertise=advertise, config=config, insecure=insecure
+            self, bind=bind, advertise=advertise, config=config, insecure=insecure, keys=keys
         )
         self.bell = Bell()
         self.running = False
@@ -73,6 +90,8 @@ class Incarnation:
         self._armed_at = 0.0  # uvloop's handles do not tell
         self._flush_handle: asyncio.Handle | None = None
         self._unsent_msgs = self._unsent_bytes = 0
+        self._users: dict[NodeId, str] = {}
+        self._refusing: dict[str, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- life
@@ -150,17 +169,40 @@ class Incarnation:
 
     # -- transport.Handler
 
-    def system_frame(self, frame: bytes, stranger: bytes) -> None:
+    def system_frame(self, frame: bytes, stranger: bytes, user: str) -> None:
         """A frame came in on the system plane."""
         try:
             sender, addressee, packet = wire.decode_system(frame)
         except WireError as error:
             self._count_bad(error)
             return
+        if user and not self._is_from(sender, user):
+            return
         refuse = self.core.receive(packet, sender, addressee, self.now())
         self._hand_on()
         if refuse:
             self.transport.refuse(stranger, wire.encode_system(refuse, self.core.id, sender))
+
+    def _is_from(self, sender: NodeId, user: str) -> bool:
+        """Whether a node speaks with the key that it began with (R31a); mesh keys may change."""
+        known = self._users.get(sender)
+        if known is None:
+            self._users[sender] = user
+            if len(self._users) > _USERS_PER_PEER * self._config.max_peers:
+                del self._users[next(iter(self._users))]
+        elif known != user and PublicKey.is_name(known):
+            self.core.counters["other_key"] += 1
+            return False
+        else:
+            self._users[sender] = user
+        return True
+
+    def rekey(self, keys: Keys) -> None:
+        """Go on with other keys, and part with those whom they do not admit."""
+        for node in self.transport.rekey(keys, self._users):
+            self.core.expel(node, "its key is not admitted here any more", self.now())
+            del self._users[node]
+        self.settle()
 
     def refusal_frame(self, dial: int, frame: bytes) -> None:
         """Whoever was dialled sent something back."""
@@ -194,6 +236,14 @@ class Incarnation:
         node = wire.parse_reader_topic(topic)
         if node is not None:
             self.core.reader(node, present, self.now())
+
+    def turned_away(self, text: str, endpoint: str | None) -> None:
+        """Somebody was not let in; or this node was not, at an address that it dials."""
+        if endpoint is not None:
+            self._refusing[endpoint] = None
+            if len(self._refusing) > self._config.max_dials:
+                del self._refusing[next(iter(self._refusing))]
+        self._report(PeerRefused(None, None, text))
 
     def turn_done(self) -> None:
         """Everything of this turn has been delivered."""
@@ -231,7 +281,8 @@ class Incarnation:
     def _hand_on(self) -> None:
         """Report what happened; of what came in at once, so that decoding counts in the turn."""
         for event in self.core.take_events():
-            self._report(event)
+            if not (isinstance(event, DialFailed) and event.endpoint in self._refusing):
+                self._report(event)
 
     def _do(self, action: Action) -> None:
         transport, me = self.transport, self.core.id

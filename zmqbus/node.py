@@ -15,6 +15,7 @@ from zmqbus.core.channel import Channel
 from zmqbus.core.outbox import Delivered, DialFailed, Event, PeerRefused
 from zmqbus.errors import BusStateError, ConfigError
 from zmqbus.incarnation import Incarnation
+from zmqbus.keys import KeyArgument, choose_ring, hide
 from zmqbus.net.discovery import Discovery
 from zmqbus.packets import ChannelId, Interest, NodeId, Plane
 from zmqbus.settings import check_kind, choose, switch, text, words
@@ -51,13 +52,17 @@ class MeshNode:
         discovery: How to find others: "local" (this user's processes on this host), "lan" (mDNS,
             other hosts on the same network; needs ``pipecat-zmqbus[lan]``), or both. Empty: seeds
             only.
+        key: The mesh key, without which nobody comes in (see `zmqbus.keys`): its text, a
+            `MeshKey`, or a `KeyRing`, which can be changed while the node runs. None: no key.
         insecure: Whether addresses that others can reach may be bound without a key.
         config: Tunables.
 
     Raises:
         ConfigError: A setting cannot be used; an argument wins over ``ZMQBUS_BIND``,
-            ``ZMQBUS_ADVERTISE``, ``ZMQBUS_PEERS``, ``ZMQBUS_DISCOVERY`` and ``ZMQBUS_INSECURE``.
-        InsecureBindError: ``bind`` is neither loopback nor ipc, and not declared ``insecure``.
+            ``ZMQBUS_ADVERTISE``, ``ZMQBUS_PEERS``, ``ZMQBUS_DISCOVERY``, ``ZMQBUS_INSECURE``, and
+            ``ZMQBUS_KEY`` or ``ZMQBUS_KEY_FILE``.
+        InsecureBindError: ``bind`` is neither loopback nor ipc, and there is neither a key nor
+            ``insecure``.
     """
 
     def __init__(
@@ -67,9 +72,12 @@ class MeshNode:
         advertise: str | None = None,
         peers: Sequence[str] | None = None,
         discovery: Sequence[str] | None = None,
+        key: KeyArgument = None,
         insecure: bool | None = None,
         config: MeshConfig | None = None,
     ) -> None:
+        key = hide(key)  # from here on no traceback can show it
+        self._ring = choose_ring(key)
         self.config = check_kind("config", config, MeshConfig) or DEFAULT
         self._advertise = choose("advertise", advertise, "", text) or None
         self._insecure = choose("insecure", insecure, False, switch)
@@ -99,6 +107,7 @@ class MeshNode:
             raise ConfigError("bind", self._bind, reason, remedy)
 
     def _new_life(self) -> Incarnation:
+        keys = self._ring.keys if self._ring else None
         return Incarnation(
             self.config,
             self._report,
@@ -106,6 +115,7 @@ class MeshNode:
             bind=self._bind,
             advertise=self._advertise,
             insecure=self._insecure,
+            keys=keys,
         )
 
     def __repr__(self) -> str:
@@ -237,9 +247,14 @@ class MeshNode:
     async def _start(self) -> None:
         self._life = self._new_life()
         await self._life.start()
+        if self._ring:
+            self._unwatch = self._ring.watch(self._life.rekey)
+            self._life.rekey(self._ring.keys)  # they may have changed meanwhile
         self._discovery.start()
 
     async def _stop(self) -> None:
+        if self._ring:
+            self._unwatch()
         self._discovery.stop()
         await self._life.stop()
 

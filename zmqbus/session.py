@@ -203,8 +203,9 @@ class Session:
                 self._forget(node, interest, how, reason)
             case PeerBusy(_, node, interest, silent_secs):
                 self._fire("on_peer_busy", self.directory.peer(node, interest), silent_secs)
-            case PeerRefused(_, _, text):
-                logger.warning(f"{self._bus}: {text}")
+            case PeerRefused(channel, _, text):
+                if channel is not None:  # else the node has said so, once for all its channels
+                    logger.warning(f"{self._bus}: {text}")
                 self._fire("on_peer_refused", text)
             case MessagesLost():
                 self._lose(event)

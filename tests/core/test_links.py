@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from support.scripted import ANNE, Scripted, hello, interest
+from support.scripted import ANNE, BERT, Scripted, hello, interest
 
 from zmqbus.config import DEFAULT
 from zmqbus.core.outbox import (
@@ -149,3 +149,18 @@ def test_leaving_says_goodbye_to_all_and_hangs_up() -> None:
     assert s.sent(Bye) == [Bye("bye now")]
     assert s.node.peers == {}
     assert s.node.deadline() is None
+
+
+def test_expelled_peer_is_lost_and_not_called_again() -> None:
+    """Who is turned out is gone at once, whatever gossip says of it; a stranger cannot be."""
+    s = Scripted()
+    s.meet(ANNE, "anne")
+    s.node.expel(ANNE, "its key is not admitted here any more", s.now)
+    s.node.expel(BERT, "nobody knows it", s.now)
+    s.step()
+
+    (gone,) = s.seen(PeerGone)
+    assert (gone.node, gone.reason) == (ANNE, "its key is not admitted here any more")
+    assert ANNE not in s.node.peers
+    s.node.discovered(("tcp://anne",), s.now, ANNE)
+    assert s.node.take_actions() == []

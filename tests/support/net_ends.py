@@ -9,6 +9,7 @@ from collections.abc import Callable
 import zmq
 
 from zmqbus.config import DEFAULT, MeshConfig
+from zmqbus.keys import Keys
 from zmqbus.net.transport import Transport
 
 TIMEOUT_SECS = 15.0
@@ -23,6 +24,8 @@ class Recorder:
     def __init__(self) -> None:
         self.system: list[bytes] = []
         self.strangers: list[bytes] = []
+        self.users: list[str] = []
+        self.turned_away_texts: list[tuple[str, str | None]] = []
         self.refusals: list[tuple[int, bytes]] = []
         self.data: list[bytes] = []
         self.links: list[tuple[int, bool]] = []
@@ -38,10 +41,11 @@ class Recorder:
             f"links {self.links[-5:]}, readers {self.readers[-5:]}, refusals {self.refusals[-5:]}]>"
         )
 
-    def system_frame(self, frame: bytes, stranger: bytes) -> None:
+    def system_frame(self, frame: bytes, stranger: bytes, user: str) -> None:
         """Note it."""
         self.system.append(frame)
         self.strangers.append(stranger)
+        self.users.append(user)
         self.on_system(frame)
 
     def refusal_frame(self, dial: int, frame: bytes) -> None:
@@ -65,6 +69,10 @@ class Recorder:
         """Note it."""
         self.readers.append((topic, present))
 
+    def turned_away(self, text: str, endpoint: str | None) -> None:
+        """Note it."""
+        self.turned_away_texts.append((text, endpoint))
+
     def turn_done(self) -> None:
         """Let who waits look again."""
         self.turns += 1
@@ -84,10 +92,17 @@ class Recorder:
 class End:
     """One transport with its recorder."""
 
-    def __init__(self, bind: str, advertise: str | None, config: MeshConfig, insecure: bool):
+    def __init__(
+        self,
+        bind: str,
+        advertise: str | None,
+        config: MeshConfig,
+        insecure: bool,
+        keys: Keys | None = None,
+    ) -> None:
         self.told = Recorder()
         self.transport = Transport(
-            self.told, bind=bind, advertise=advertise, config=config, insecure=insecure
+            self.told, bind=bind, advertise=advertise, config=config, insecure=insecure, keys=keys
         )
 
     @property
@@ -127,9 +142,10 @@ class Ends:
         advertise: str | None = None,
         config: MeshConfig = DEFAULT,
         insecure: bool = False,
+        keys: Keys | None = None,
     ) -> End:
         """Open a transport."""
-        end = End(bind, advertise, config, insecure)
+        end = End(bind, advertise, config, insecure, keys)
         await end.transport.open()
         self._ends.append(end)
         return end

@@ -169,6 +169,10 @@ class Links:
         reason = bye.reason or "it said goodbye"
         self.liveness.part(self.peers[node], Departure.LEFT, reason, now)
 
+    def expel(self, node: NodeId, reason: str, now: float) -> None:
+        """Part with a peer of our own accord."""
+        self.liveness.part(self.peers[node], Departure.LOST, reason, now)
+
     # -- the end, and timers
 
     def leave(self, reason: str) -> None:

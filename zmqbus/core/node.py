@@ -176,6 +176,11 @@ class Node:
                 else:
                     self._attendance.heard_refuse(sender, packet)
 
+    def expel(self, node: NodeId, reason: str, now: float) -> None:
+        """A peer is turned out, and not called again."""
+        if node in self.peers:
+            self._links.expel(node, reason, now)
+
     # -- in: from the application
 
     def open_channel(self, interest: Interest, now: float) -> Channel:

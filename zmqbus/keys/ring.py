@@ -47,9 +47,12 @@ class KeyRing:
     Args:
         use: The mesh key to use.
         accept: Further mesh keys to accept.
-        runner: This runner's own key. Needed where others admit by the runner.
+        runner: This runner's own key. Needed where runners are admitted one by one.
         admit: The public keys of the runners that may come in, as `PublicKey` or text. This
             runner's own need not be among them.
+
+    Raises:
+        ConfigError: A public key does not parse, or ``admit`` is given without ``runner``.
     """
 
     def __init__(
@@ -61,6 +64,9 @@ class KeyRing:
         admit: Iterable[PublicKey | str] | None = None,
     ) -> None:
         others = tuple(dict.fromkeys(key for key in accept if key != use))
+        if admit is not None and runner is None:
+            reason = "the others would not let this runner in without a key of its own"
+            raise ConfigError("admit", admit, reason, "give `runner=` too")
         admitted = None if admit is None else frozenset(map(_public, admit))
         self._keys = Keys(use, others, runner, admitted)
         self._watchers: list[Callable[[Keys], None]] = []

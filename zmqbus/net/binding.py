@@ -15,6 +15,7 @@ from zmqbus.errors import BindError, ConfigError
 from zmqbus.net.addresses import interface_host, routable_hosts, scoped_hosts
 from zmqbus.net.background import run_in_daemon
 from zmqbus.net.endpoint import DATA_SUFFIX, Advertised, Endpoint
+from zmqbus.net.listening import Listener
 from zmqbus.net.sockets import Sock
 
 RESOLVE_TIMEOUT_SECS = 5.0
@@ -31,7 +32,7 @@ _REASONS: dict[int, tuple[str, str]] = {
 }
 
 
-def bind_beside(router: Sock, pub: Sock, at: Endpoint) -> tuple[Endpoint, Endpoint]:
+def bind_beside(router: Sock, pub: Sock, at: Endpoint) -> tuple[Listener, Listener]:
     """Bind both sockets: the data plane to the next port, any port, or the path with ".data".
 
     Args:
@@ -40,7 +41,7 @@ def bind_beside(router: Sock, pub: Sock, at: Endpoint) -> tuple[Endpoint, Endpoi
         at: Where, with a numeric host; an ipc path must have been claimed (see `PathClaim`).
 
     Returns:
-        What both are bound to, with their ports.
+        Both, which know what they are bound to.
 
     Raises:
         BindError: Either is taken or not ours.
@@ -52,25 +53,19 @@ def bind_beside(router: Sock, pub: Sock, at: Endpoint) -> tuple[Endpoint, Endpoi
     return _bind(router, at), _bind(pub, data_at)
 
 
-def bind_error(at: Endpoint, error: zmq.ZMQError) -> BindError:
-    """What libzmq said, in words that help."""
+def bind_error(at: Endpoint, error: OSError | zmq.ZMQError) -> BindError:
+    """What the system or libzmq said, in words that help."""
     number = error.errno or 0
     reason, remedy = _REASONS.get(number, (os.strerror(number), "choose another address"))
     return BindError(str(at), reason, remedy)
 
 
-def _bind(socket: Sock, at: Endpoint) -> Endpoint:
+def _bind(socket: Sock, at: Endpoint) -> Listener:
     socket.setsockopt(zmq.IPV6, ":" in at.host or at.host == "*")
     try:
-        socket.bind(str(at))
-    except zmq.ZMQError as error:
+        return Listener(socket, at)
+    except (OSError, zmq.ZMQError) as error:
         raise bind_error(at, error) from error
-    if at.path:
-        os.chmod(at.path, 0o600)
-        return at
-    bound = socket.getsockopt(zmq.LAST_ENDPOINT)
-    assert isinstance(bound, bytes), "LAST_ENDPOINT is bytes"
-    return replace(at, port=int(bound.rstrip(b"\0").rpartition(b":")[2]))
 
 
 async def numeric(endpoint: Endpoint, setting: str) -> Endpoint:

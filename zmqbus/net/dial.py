@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Callable
 
 import zmq
 
 from zmqbus.config import MeshConfig
+from zmqbus.net.attempts import FAILURES, Attempts
 from zmqbus.net.endpoint import Endpoint
 from zmqbus.net.intake import Handler
 from zmqbus.net.sockets import (
@@ -41,6 +43,8 @@ class Dial(Source):
         config: MeshConfig,
         handler: Handler,
         counters: Counter[str],
+        attempts: Attempts,
+        again: Callable[[Dial, float], None],
     ) -> None:
         """Create the sockets and start to connect.
 
@@ -51,6 +55,8 @@ class Dial(Source):
             config: Tunables.
             handler: Whom to tell of the link and of what comes back.
             counters: Where to count what is dropped.
+            attempts: Which key to show, and what became of former ones.
+            again: Called when libzmq will not try again, with this dial and when to make another.
 
         Raises:
             zmq.ZMQError: Descriptors or sockets have run out.
@@ -58,6 +64,8 @@ class Dial(Source):
         super().__init__(new_socket(context, zmq.DEALER, config), config.batch_msgs, self._tell)
         self.number = number
         self.endpoint = endpoint
+        self.attempts = attempts
+        self._again = again
         self._handler = handler
         self._counters = counters
         self._queue: deque[bytes] = deque()
@@ -65,11 +73,12 @@ class Dial(Source):
         try:
             self.socket.setsockopt(zmq.SNDHWM, self._limit_msgs)
             self.socket.setsockopt(zmq.IPV6, ":" in endpoint.host)
+            attempts.present(self.socket)
             pair = monitor(context, self.socket, LinkNews.EVENTS)
         except zmq.ZMQError:
             self.socket.close(linger=0)
             raise
-        self.news = LinkNews(pair, config.batch_msgs, number, handler)
+        self.news = LinkNews(pair, config.batch_msgs, number, handler, self)
         try:
             self.socket.connect(str(endpoint))
         except zmq.ZMQError:
@@ -100,7 +109,14 @@ class Dial(Source):
             events = self._events()
         if not events & zmq.POLLIN:
             raise zmq.Again
-        return take_single(self.socket, self._counters)
+        frame = take_single(self.socket, self._counters)
+        return None if frame is None else frame.bytes
+
+    def note_failure(self, kind: int, value: int) -> None:
+        """A handshake has failed."""
+        after_secs = self.attempts.failed(kind, value)
+        if after_secs is not None:
+            self._again(self, after_secs)
 
     def _tell(self, frame: bytes) -> None:
         self._handler.refusal_frame(self.number, frame)
@@ -128,27 +144,35 @@ class Dial(Source):
 
 
 class LinkNews(Source):
-    """The monitor of a dial: whether its link is up."""
+    """The monitor of a dial: whether its link is up, and what was wrong if it is not."""
 
     rank = 1
-    EVENTS = zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED
+    EVENTS = FAILURES | zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED
 
-    def __init__(self, socket: Sock, batch_msgs: int, number: int, handler: Handler) -> None:
+    def __init__(
+        self, socket: Sock, batch_msgs: int, number: int, handler: Handler, dial: Dial
+    ) -> None:
         super().__init__(socket, batch_msgs, self._tell)
         self._number = number
         self._handler = handler
-        self._is_up = False
+        self._dial = dial
+        self.is_up = False
 
     def take(self) -> bytes:
         """Receive an event."""
         return take_event(self.socket)
 
     def _tell(self, event: bytes) -> None:
-        is_up = parse_event(event)[0] == zmq.Event.HANDSHAKE_SUCCEEDED
-        if is_up == self._is_up:
+        kind, value = parse_event(event)
+        if kind & FAILURES:
+            self._dial.note_failure(kind, value)
+            return
+        is_up = kind == zmq.Event.HANDSHAKE_SUCCEEDED
+        if is_up == self.is_up:
             return  # an attempt that failed
-        self._is_up = is_up
+        self.is_up = is_up
         if is_up:
+            self._dial.attempts.succeeded()
             self._handler.link_up(self._number)
         else:
             self._handler.link_down(self._number, "the connection broke")

@@ -1,4 +1,4 @@
-"""What a node's own sockets take in: from its ROUTER, XPUB and SUB, and from their monitors."""
+"""What a node's own sockets take in: from its ROUTER, XPUB and SUB."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from typing import Protocol
 
 import zmq
 
-from zmqbus.net.sockets import Sock, take_event, take_single
+from zmqbus.net.sockets import Sock, take_single
 from zmqbus.net.turns import Source
 
 
 class Handler(Protocol):
     """What a transport tells its owner. Called from the loop, never from within a call to it."""
 
-    def system_frame(self, frame: bytes, stranger: bytes) -> None:
-        """A frame came in on the system plane; ``stranger`` is only good for `refuse`."""
+    def system_frame(self, frame: bytes, stranger: bytes, user: str) -> None:
+        """A frame came in on the system plane; ``stranger`` is only good for `refuse`.
+
+        ``user`` names the key that its sender has proven to hold; empty without keys.
+        """
 
     def refusal_frame(self, dial: int, frame: bytes) -> None:
         """Whoever was dialled sent something back: nothing but a refusal (R2)."""
@@ -35,8 +38,18 @@ class Handler(Protocol):
     def reader(self, topic: bytes, present: bool) -> None:
         """Somebody subscribed to a topic (each time), or the last one of its readers has gone."""
 
+    def turned_away(self, text: str, endpoint: str | None) -> None:
+        """Somebody was not let in; or this node was not, at an address that it dials."""
+
     def turn_done(self) -> None:
         """Everything of this turn has been told."""
+
+
+class Guard(Protocol):
+    """Who stands at a bound socket; asked of every frame, since keys may be revoked meanwhile."""
+
+    def user_of(self, frame: zmq.Frame) -> str | None:
+        """The name of the key that the sender holds; None if it is not admitted any more."""
 
 
 class SystemIntake(Source):
@@ -45,20 +58,32 @@ class SystemIntake(Source):
     rank = 0
 
     def __init__(
-        self, socket: Sock, batch_msgs: int, handler: Handler, counters: Counter[str]
+        self,
+        socket: Sock,
+        batch_msgs: int,
+        handler: Handler,
+        counters: Counter[str],
+        guard: Guard,
     ) -> None:
         super().__init__(socket, batch_msgs, self._tell)
         self._handler = handler
         self._counters = counters
+        self._guard = guard
         self._stranger = b""
+        self._user = ""
 
     def take(self) -> bytes | None:
         """Receive a frame, and remember who sent it."""
         self._stranger = self.socket.recv(zmq.DONTWAIT)
-        return take_single(self.socket, self._counters)
+        frame = take_single(self.socket, self._counters)
+        user = None if frame is None else self._guard.user_of(frame)
+        if frame is None or user is None:
+            return None
+        self._user = user
+        return frame.bytes
 
     def _tell(self, frame: bytes) -> None:
-        self._handler.system_frame(frame, self._stranger)
+        self._handler.system_frame(frame, self._stranger, self._user)
 
 
 class ReaderIntake(Source):
@@ -67,15 +92,27 @@ class ReaderIntake(Source):
     rank = 2
 
     def __init__(
-        self, socket: Sock, batch_msgs: int, handler: Handler, counters: Counter[str]
+        self,
+        socket: Sock,
+        batch_msgs: int,
+        handler: Handler,
+        counters: Counter[str],
+        guard: Guard,
     ) -> None:
         super().__init__(socket, batch_msgs, self._tell)
         self._handler = handler
         self._counters = counters
+        self._guard = guard
 
     def take(self) -> bytes | None:
         """Receive a subscription or its end."""
-        return take_single(self.socket, self._counters)
+        frame = take_single(self.socket, self._counters)
+        if frame is None:
+            return None
+        told = frame.bytes
+        # That a connection has ended is told by libzmq, on nobody's behalf.
+        is_going = told[:1] == b"\0"
+        return told if is_going or self._guard.user_of(frame) is not None else None
 
     def _tell(self, frame: bytes) -> None:
         if frame[:1] in (b"\0", b"\1"):
@@ -99,25 +136,3 @@ class DataIntake(Source):
     def take(self) -> bytes:
         """Receive a frame."""
         return self.socket.recv(zmq.DONTWAIT)
-
-
-class FailedHandshakes(Source):
-    """The monitor of a bound socket: strangers that do not speak ZeroMQ, or hold a wrong key."""
-
-    rank = 4
-    EVENTS = (
-        zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
-        | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
-        | zmq.Event.HANDSHAKE_FAILED_AUTH
-    )
-
-    def __init__(self, socket: Sock, batch_msgs: int, counters: Counter[str]) -> None:
-        super().__init__(socket, batch_msgs, self._count)
-        self._counters = counters
-
-    def take(self) -> bytes:
-        """Receive an event."""
-        return take_event(self.socket)
-
-    def _count(self, event: bytes) -> None:
-        self._counters["failed_handshakes"] += 1

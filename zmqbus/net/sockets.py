@@ -105,13 +105,23 @@ def take_event(pair: Sock) -> bytes:
     return event
 
 
+def take_event_of(pair: Sock) -> bytes:
+    """The next event of a `monitor`, with the address it is about behind its 6 bytes.
+
+    Raises:
+        zmq.ZMQError: There is none.
+    """
+    event = pair.recv(zmq.DONTWAIT)
+    return event + pair.recv(zmq.DONTWAIT)
+
+
 def parse_event(event: bytes) -> tuple[int, int]:
     """Which of ``zmq.EVENT_…`` an event is, and its value: a descriptor, or what was wrong."""
     kind, value = _EVENT.unpack(event)
     return kind, value
 
 
-def take_single(socket: Sock, counters: Counter[str]) -> bytes | None:
+def take_single(socket: Sock, counters: Counter[str]) -> zmq.Frame | None:
     """The next frame; None in place of a message of several, which nobody here sends (R26).
 
     Raises:
@@ -119,7 +129,7 @@ def take_single(socket: Sock, counters: Counter[str]) -> bytes | None:
     """
     frame = socket.recv(zmq.DONTWAIT, copy=False)
     if not frame.more:
-        return frame.bytes
+        return frame
     while frame.more:
         frame = socket.recv(zmq.DONTWAIT, copy=False)
     counters["multipart"] += 1

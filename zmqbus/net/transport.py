@@ -6,21 +6,29 @@ No call blocks: what must leave when a socket closes is left to libzmq's thread,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 
 import zmq
 
 from zmqbus.config import MeshConfig
 from zmqbus.errors import InsecureBindError
+from zmqbus.keys import Keys
+from zmqbus.net.attachments import Attachments
+from zmqbus.net.attempts import Attempts, Said
 from zmqbus.net.background import run_in_daemon
 from zmqbus.net.binding import Told, bind_beside, bind_error, numeric, told, told_of
 from zmqbus.net.claim import PathClaim
+from zmqbus.net.curve import Credentials, credentials, guard
 from zmqbus.net.dial import Dial
 from zmqbus.net.endpoint import DATA_SUFFIX, Endpoint, parse_advertise, parse_bind, parse_dialable
-from zmqbus.net.intake import DataIntake, FailedHandshakes, Handler, ReaderIntake, SystemIntake
+from zmqbus.net.intake import DataIntake, Handler, ReaderIntake, SystemIntake
 from zmqbus.net.sockets import Sock, check_libzmq, monitor, new_context, new_socket
 from zmqbus.net.turns import Turns
+from zmqbus.net.zap import Doorkeeper
+from zmqbus.packets import NodeId
 
 GOODBYE_SECS = 0.5
 """How long libzmq may take to send what a dial holds when it is hung up."""
@@ -51,6 +59,7 @@ class Transport:
         advertise: str | None,
         config: MeshConfig,
         insecure: bool = False,
+        keys: Keys | None = None,
     ) -> None:
         """Check the arguments; touches no socket and no loop (Z38).
 
@@ -60,20 +69,22 @@ class Transport:
             advertise: See `parse_advertise`; None: what was bound.
             config: Tunables.
             insecure: Whether others than this machine may reach it without a key.
+            keys: The keys to use and accept.
 
         Raises:
             ConfigError: An address does not parse or cannot be used.
-            InsecureBindError: ``bind`` is reachable by others and ``insecure`` is not set.
+            InsecureBindError: ``bind`` is reachable by others, and there is neither a key nor
+                ``insecure``.
         """
         self._bind = parse_bind(bind)
-        if not self._bind.is_local and not insecure:
+        if not self._bind.is_local and not insecure and keys is None:
             raise InsecureBindError(bind)
         self._advertised = parse_advertise(advertise) if advertise else ()
         self._handler = handler
         self._config = config
         self._is_open = False
         self._dials: dict[int, Dial] = {}
-        self._attached: set[str] = set()
+        self._own: Credentials | None = credentials(keys) if keys else None
         self._sockets: list[Sock] = []
         self._monitored: list[Sock] = []
         self._claim: PathClaim | None = None
@@ -82,7 +93,8 @@ class Transport:
 
     def __repr__(self) -> str:
         where = self.told.endpoints[0] if self._is_open and self.told.endpoints else "closed"
-        return f"<Transport {where} [{len(self._dials)} dials, {len(self._attached)} attached]>"
+        attached = len(self._attachments) if self._is_open else 0
+        return f"<Transport {where} [{len(self._dials)} dials, {attached} attached]>"
 
     @property
     def is_local(self) -> bool:
@@ -119,14 +131,20 @@ class Transport:
         """
         check_libzmq()
         at = await numeric(self._bind, "bind")
-        self._turns = Turns(asyncio.get_running_loop(), self._handler.turn_done)
+        self._loop = asyncio.get_running_loop()
+        self._turns = Turns(self._loop, self._handler.turn_done)
         self._context = new_context(self._config)
+        self._door = Doorkeeper(self._context, self._own, self._knock)
         self._is_open = True
         try:
             self._make_sockets()
             if at.path:
                 self._claim = PathClaim(at.path, at.path + DATA_SUFFIX)
-            self._at = bind_beside(self._system.socket, self._readers.socket, at)
+            self._listeners = bind_beside(self._system.socket, self._readers.socket, at)
+            self._at = self._listeners[0].at, self._listeners[1].at
+            for guarded, bound in zip(self._guarded, self._at, strict=True):
+                guarded.visitors.port = bound.path or bound.port
+            self._door.start()
             self.told = await told(*self._at, self._advertised)
         except zmq.ZMQError as error:
             await self.close(0)
@@ -137,26 +155,42 @@ class Transport:
 
     def _make_sockets(self) -> None:
         config, batch_msgs, turns = self._config, self._config.batch_msgs, self._turns
-        router = self._new(zmq.ROUTER)
+        self._door.listen()
+        self._said = Said(self._handler.turned_away)
+        router = self._new_bound(zmq.ROUTER)
         router.setsockopt(zmq.ROUTER_MANDATORY, 1)
         router.setsockopt(zmq.RCVHWM, 2 * config.system_hwm_msgs)
-        self._system = SystemIntake(router, batch_msgs, self._handler, self.counters)
-        pub = self._new(zmq.XPUB)
+        pub = self._new_bound(zmq.XPUB)
         pub.setsockopt(zmq.XPUB_VERBOSE, 1)
         pub.setsockopt(zmq.MAXMSGSIZE, SUBSCRIPTION_BYTES)
         # A mark may act at half its number; a peer beyond `window_msgs` counts as lagging.
         pub.setsockopt(zmq.SNDHWM, 2 * config.window_msgs)
-        self._readers = ReaderIntake(pub, batch_msgs, self._handler, self.counters)
+        self._monitored += router, pub
+        self._guarded = tuple(self._door.watch(s, 4 * config.max_peers) for s in (router, pub))
+        served = batch_msgs, self._handler, self.counters
+        self._system = SystemIntake(router, *served, self._guarded[0])
+        self._readers = ReaderIntake(pub, *served, self._guarded[1])
         sub = self._new(zmq.SUB)
         sub.setsockopt(zmq.RCVHWM, config.window_msgs)
         self._data = DataIntake(sub, batch_msgs, self._handler)
-        for source in (self._system, self._readers, self._data):
+        self._attachments = self._watch_attachments(sub)
+        for source in (self._system, self._readers, self._data, self._attachments):
             turns.add(source)
-        for socket in (router, pub):
-            pair = monitor(self._context, socket, FailedHandshakes.EVENTS)
-            self._monitored.append(socket)
-            self._sockets.append(pair)
-            turns.add(FailedHandshakes(pair, batch_msgs, self.counters))
+
+    def _watch_attachments(self, sub: Sock) -> Attachments:
+        self._monitored.append(sub)
+        pair = monitor(self._context, sub, Attachments.EVENTS)
+        self._sockets.append(pair)
+        stir = partial(self._turns.stir, self._data)
+        return Attachments(
+            sub, pair, self._config.batch_msgs, self._own, self._said, self.counters, stir
+        )
+
+    def _new_bound(self, kind: int) -> Sock:
+        socket = self._new(kind)
+        if self._own:
+            guard(socket, self._own)
+        return socket
 
     def _new(self, kind: int) -> Sock:
         socket = new_socket(self._context, kind, self._config)
@@ -178,17 +212,22 @@ class Transport:
         self._dials.clear()
         for socket in self._monitored:
             socket.disable_monitor()
+        self._door.end()
         for socket in self._sockets:
             socket.close(linger=round(linger_secs * 1000))
         try:
             async with asyncio.timeout(linger_secs + TERM_SECS):
-                await run_in_daemon(self._context.term, "zmqbus-term")
+                await run_in_daemon(self._end_context, "zmqbus-term")
         except TimeoutError:
             self.counters["abandoned_contexts"] += 1
         finally:
             if self._claim is not None:
                 self._claim.release()
                 self._claim = None
+
+    def _end_context(self) -> None:
+        self._door.join()
+        self._context.term()
 
     # Sending
 
@@ -207,15 +246,27 @@ class Transport:
             return
         self._connect(dial, parsed)
 
-    def _connect(self, number: int, endpoint: Endpoint) -> None:
+    def _connect(self, number: int, endpoint: Endpoint, attempts: Attempts | None = None) -> None:
+        attempts = attempts or Attempts(str(endpoint), self._own, self._said)
+        common = self._context, number, endpoint, self._config, self._handler, self.counters
         try:
-            new = Dial(self._context, number, endpoint, self._config, self._handler, self.counters)
+            new = Dial(*common, attempts, self._dial_later)
         except zmq.ZMQError as error:
             self._fail(number, f"{endpoint} cannot be dialled: {error.strerror}")
             return
         self._dials[number] = new
         self._turns.add(new)
         self._turns.add(new.news)
+
+    def _dial_later(self, dial: Dial, after_secs: float) -> None:
+        self._loop.call_later(after_secs, self._dial_anew, dial)
+
+    def _dial_anew(self, dial: Dial) -> None:
+        """Put a new connection in place of one that libzmq has given up, or with another key."""
+        if self._is_open and self._dials.get(dial.number) is dial:
+            del self._dials[dial.number]
+            self._close_dial(dial, 0)
+            self._connect(dial.number, dial.endpoint, dial.attempts)
 
     def _fail(self, dial: int, reason: str) -> None:
         self.counters["failed_dials"] += 1
@@ -270,26 +321,13 @@ class Transport:
     def attach(self, endpoint: str) -> None:
         """Read what a node publishes, from its data endpoint, through breaks of the connection.
 
-        Twice is once: libzmq ignores a second connect of a SUB to the same endpoint.
+        Twice is once.
         """
-        parsed = parse_dialable(endpoint)
-        if parsed is None:
-            return
-        self._data.socket.setsockopt(zmq.IPV6, ":" in parsed.host)
-        try:
-            self._data.socket.connect(str(parsed))
-        except zmq.ZMQError:
-            self.counters["failed_dials"] += 1
-            return
-        self._attached.add(endpoint)
-        self._turns.stir(self._data)
+        self._attachments.attach(endpoint)
 
     def detach(self, endpoint: str) -> None:
         """Read it no more, not even what has already come. Unknown ones are ignored."""
-        if endpoint in self._attached:
-            self._attached.remove(endpoint)
-            self._data.socket.disconnect(str(parse_dialable(endpoint)))
-            self._turns.stir(self._data)
+        self._attachments.detach(endpoint)
 
     def subscribe(self, topic: bytes) -> None:
         """Take frames that start with a topic, from every node attached to."""
@@ -300,3 +338,59 @@ class Transport:
         """Take them no more; the undoing of one `subscribe`."""
         self._data.socket.setsockopt(zmq.UNSUBSCRIBE, topic)
         self._turns.stir(self._data)
+
+    # Keys
+
+    def rekey(self, keys: Keys, users: Mapping[NodeId, str]) -> list[NodeId]:
+        """Go on with other keys: hang up on whom they do not admit, and connect anew where needed.
+
+        Args:
+            keys: The keys from now on.
+            users: By which key each node has come in.
+
+        Returns:
+            The nodes that came in by a key that is admitted no more.
+
+        Raises:
+            zmq.ZMQError: Descriptors or sockets have run out.
+        """
+        own, old = credentials(keys), self._own
+        assert old is not None, "keys are changed, not introduced"
+        self._own = self._door.own = own
+        if own.server != old.server:
+            self._rebind(own)
+        elif old.users - own.users:
+            for guarded in self._guarded:
+                guarded.turn_out()
+        everywhere = (own.client, own.server) != (old.client, old.server)
+        self._attachments.renew(own, everywhere)
+        for dial in list(self._dials.values()):
+            dial.attempts.renew(own)
+            if everywhere or dial.attempts.is_outdated:
+                self._redial(dial)
+        return [node for node, user in users.items() if user not in own.users]
+
+    def _rebind(self, own: Credentials) -> None:
+        for source, listener in zip((self._system, self._readers), self._listeners, strict=True):
+            guard(source.socket, own)
+            listener.rebind()
+            self._turns.stir(source)
+
+    def _redial(self, dial: Dial) -> None:
+        if dial.news.is_up:
+            reason = "it is made anew with another key"
+            self._turns.call(partial(self._handler.link_down, dial.number, reason))
+        self._dial_anew(dial)
+
+    def _knock(self) -> None:
+        """The doorkeeper, on its thread, has news."""
+        with contextlib.suppress(RuntimeError):  # the loop has closed
+            self._loop.call_soon_threadsafe(self._turns.call, self._hear_door)
+
+    def _hear_door(self) -> None:
+        if not self._is_open:
+            return
+        strangers, failed = self._door.take_news()
+        self.counters["failed_handshakes"] += failed
+        for stranger in strangers:
+            self._handler.turned_away(str(stranger), None)
