@@ -28,9 +28,10 @@ from support.buses import (
 from support.journal import TIMEOUT_SECS
 
 from zmqbus import MeshConfig, MeshNode, ZmqBus
+from zmqbus.core.conduct import MOST_FAULTS
 from zmqbus.core.outbox import DialFailed
 from zmqbus.errors import BusStateError, ConfigError, InsecureBindError
-from zmqbus.packets import NOBODY, Interest, NodeId, Plane, Status, channel_id
+from zmqbus.packets import NOBODY, Interest, Nack, NodeId, Plane, Status, channel_id
 from zmqbus.wire import encode_system
 
 
@@ -204,6 +205,29 @@ async def test_stranger_that_speaks_the_language_is_not_believed(mesh: Mesh) -> 
         dealer.send(encode_system(status, stranger, NodeId(b"deceased")))
         await until(a, lambda: {"stranger", "not_for_us"} <= a.stats().counters.keys())
     assert a.stats().peers == 1
+
+
+async def test_peer_that_keeps_lying_is_refused_and_both_sides_say_why(mesh: Mesh) -> None:
+    """Over real sockets: `on_peer_refused` here and there, and the others go on (R26a)."""
+    a, inbox_a, b, _ = await mesh.pair()
+    c = await mesh.make(Inbox("c"))
+    await mesh.meet(a, b, c)
+    told: list[asyncio.Queue[str]] = []
+    for bus in (a, b):
+        queue: asyncio.Queue[str] = asyncio.Queue()
+        bus.add_event_handler("on_peer_refused", lambda _bus, text, q=queue: q.put_nowait(text))
+        told.append(queue)
+    liar, lie = b._node._life, Nack(channel_id(mesh.channel), Plane.DATA, 10**6, 10**7)
+    for _ in range(MOST_FAULTS + 1):
+        liar.core._links.send(a._node.core.id, lie)
+    liar.settle()
+    here, there = [await asyncio.wait_for(queue.get(), TIMEOUT_SECS) for queue in told]
+    assert f"is refused: it broke the protocol {MOST_FAULTS + 1} times" in here
+    assert "refuses this node: it broke the protocol" in there
+    assert [p.node for p in a.peers] == [c._node.core.id.hex()]
+    await c.send(data("well", source="c"))
+    await inbox_a.wait()
+    assert inbox_a.texts == ["well"]
 
 
 def test_refused_and_broken_frames_of_a_data_peer_are_counted() -> None:
