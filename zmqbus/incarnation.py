@@ -53,6 +53,7 @@ class Incarnation:
         config: Tunables.
         report: Takes what happened.
         moved: Called when it is reached under other addresses than before.
+        cut: Called when a link has broken: whoever it led to may be elsewhere.
         bind: See `MeshNode`.
         advertise: See `MeshNode`.
         insecure: See `MeshNode`.
@@ -70,6 +71,7 @@ class Incarnation:
         config: MeshConfig,
         report: Callable[[Event], None],
         moved: Callable[[], None],
+        cut: Callable[[], None],
         *,
         bind: str,
         advertise: str | None,
@@ -86,6 +88,7 @@ class Incarnation:
         self._config = config
         self._report = report
         self._moved = moved
+        self._cut = cut
         self._timer: asyncio.Handle | None = None
         self._armed_at = 0.0  # uvloop's handles do not tell
         self._flush_handle: asyncio.Handle | None = None
@@ -230,6 +233,7 @@ class Incarnation:
     def link_down(self, dial: int, reason: str) -> None:
         """A link has broken."""
         self.core.link_down(dial, self.now())
+        self._cut()
 
     def reader(self, topic: bytes, present: bool) -> None:
         """Somebody subscribed to a topic, or the last of its readers has gone."""

@@ -112,6 +112,7 @@ class MeshNode:
             self.config,
             self._report,
             self._moved,
+            self._discovery.look_again,
             bind=self._bind,
             advertise=self._advertise,
             insecure=self._insecure,

@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import pytest
 from support.buses import warnings_logged
@@ -137,6 +138,18 @@ async def test_who_moves_is_found_where_it_is_now(ends: Ends, channel: ChannelId
     await other.finds(one)
     one.announce(channel, at=THERE)
     await other.until(lambda: set(other.found[one.node][-1]) == set(THERE))
+
+
+async def test_what_is_known_is_told_again_when_it_is_asked_for(
+    ends: Ends, channel: ChannelId
+) -> None:
+    """A link to somebody broke: he may have moved before, when nobody wanted to hear of it."""
+    one, other = ends.open(channel), ends.open(channel)
+    await one.finds(other)
+    for _ in range(4):
+        before = len(one.found[other.node])
+        one.mdns.look_again()
+        await one.until(partial(lambda n: len(one.found[other.node]) > n, before))
 
 
 async def test_node_without_a_network_is_told_when_it_has_one(

@@ -199,7 +199,7 @@ class Board:
         self._known.pop(node, None)
 
     def hasten(self, now: float) -> None:
-        """Let everything be due: the channels of this node have changed."""
+        """Let everything be due: there is a new reason to act on it."""
         for known in self._known.values():
             known.due, known.pause_secs = now, AGAIN_SECS
 

@@ -154,6 +154,11 @@ class Discovery:
 
     # -- looking
 
+    def look_again(self) -> None:
+        """Say at once what is known of others on the network: a link to one of them has broken."""
+        if self._lan:
+            self._lan.look_again()
+
     def _look(self, channel: ChannelId) -> None:
         assert self._rendezvous is not None, "only called with local discovery"
         for node, endpoints in self._rendezvous.find(channel):

@@ -48,7 +48,7 @@ class Mdns:
 
     def __init__(self, found: Callable[[tuple[str, ...], NodeId], None]) -> None:
         self._found = found
-        self._stopping = False
+        self._stopping = self._is_asked = False
         self._wanted: tuple[Advert | None, tuple[ChannelId, ...]] = None, ()
         self._inner: asyncio.AbstractEventLoop | None = None
         # The keys never change, so that another thread may read it at any time.
@@ -66,6 +66,11 @@ class Mdns:
     ) -> None:
         """Say something, or something else, of this node; look at once for others like it."""
         self._wanted = make(node, endpoints, channels), channels
+        self._wake()
+
+    def look_again(self) -> None:
+        """Tell the node once more, at once, where the others are."""
+        self._is_asked = True
         self._wake()
 
     def stop(self) -> None:
@@ -115,8 +120,8 @@ class Mdns:
     async def _turn(self) -> None:
         self._follow_interfaces()
         await self._tell()
-        if self._channels != self._wanted[1]:
-            self._channels = self._wanted[1]
+        if self._is_asked or self._channels != self._wanted[1]:
+            self._is_asked, self._channels = False, self._wanted[1]
             self._board.hasten(self._now())
         self._pass_on()
         self._judge()
