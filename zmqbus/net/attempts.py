@@ -72,12 +72,13 @@ class Attempts:
         self.own = own
         self.shown = b""
         self._said = said
-        self._failures = 0
+        self._turn = 0
+        self._hung_up_on = 0
 
     def present(self, socket: zmq.Socket[bytes]) -> None:
         """Let a socket that will connect show the key that is next."""
         if self.own:
-            self.shown = self.own.servers[self._failures % len(self.own.servers)]
+            self.shown = self.own.servers[self._turn % len(self.own.servers)]
             present(socket, self.own, self.shown)
 
     @property
@@ -87,10 +88,11 @@ class Attempts:
 
     def renew(self, own: Credentials) -> None:
         """Go on with other credentials, their first key first."""
-        self.own, self._failures = own, 0
+        self.own, self._turn, self._hung_up_on = own, 0, 0
 
     def succeeded(self) -> None:
         """The handshake is done."""
+        self._hung_up_on = 0
         self._said.take_back(self.endpoint)
 
     def failed(self, kind: int, value: int) -> float | None:
@@ -102,12 +104,13 @@ class Attempts:
             if value == zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH:
                 self._said.say(self.endpoint, _NO_KEY if self.own else _NEEDS_KEY)
             return AGAIN_SECS
-        return self._hung_up(self.own.servers) if self.own else None
+        return self._try_next(len(self.own.servers)) if self.own else None
 
-    def _hung_up(self, servers: tuple[bytes, ...]) -> float | None:
-        self._failures += 1
-        if self._failures >= _DEFINITE_ROUNDS * len(servers):
+    def _try_next(self, keys: int) -> float | None:
+        self._turn += 1
+        self._hung_up_on += 1
+        if self._hung_up_on >= _DEFINITE_ROUNDS * keys:
             self._said.say(self.endpoint, _OTHER_KEY)
-        if len(servers) == 1:
+        if keys == 1:
             return None
-        return AGAIN_SECS / 2 if self._failures % len(servers) == 0 else NEXT_KEY_SECS
+        return AGAIN_SECS / 2 if self._hung_up_on % keys == 0 else NEXT_KEY_SECS
