@@ -133,12 +133,14 @@ class Welcome:
         system: Number of the last system message the addressee is not owed.
         data: Number of the last data message the addressee is not owed.
         snapshots: Encoded registry messages, the newest of each runner the sender speaks for (R7).
+        heard: Whether the sender has the addressee's welcome; if not, it is answered with one.
     """
 
     channel: ChannelId
     system: int
     data: int
     snapshots: tuple[bytes, ...] = ()
+    heard: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,7 +235,7 @@ _PACKETS: dict[type[Record], _Read] = {
         _count,
     ),
     Announce: _record(Announce, _interests, _array(_id, MAX_INTERESTS)),
-    Welcome: _record(Welcome, _id, _count, _count, _array(_blob, MAX_SNAPSHOTS)),
+    Welcome: _record(Welcome, _id, _count, _count, _array(_blob, MAX_SNAPSHOTS), _flag),
     Status: _record(Status, _count, _flag, _count, _count, _count, _states, _count, _count),
     Nack: _record(Nack, _id, _plane, _count, _count),
     Gone: _record(Gone, _id, _plane, _count, _count),

@@ -55,7 +55,7 @@ _STATE = StreamState(_CHANNEL, Plane.DATA, 9, -1)
 _ROWS: dict[str, tuple[Plane, NodeId, Packet]] = {
     "hello to whoever listens": (Plane.SYSTEM, NOBODY, _HELLO),
     "announce": (Plane.SYSTEM, _TWO, Announce((_INTEREST,), (ChannelId(b"channel2"),))),
-    "welcome": (Plane.SYSTEM, _TWO, Welcome(_CHANNEL, 0, 7, (b"snapshot",))),
+    "welcome": (Plane.SYSTEM, _TWO, Welcome(_CHANNEL, 0, 7, (b"snapshot",), True)),
     "status": (Plane.SYSTEM, _TWO, Status(78, True, 1_000_000, 900_000, 250, (_STATE,), 5, 500)),
     "batch, system": (
         Plane.SYSTEM,

@@ -102,10 +102,12 @@ class Attendance:
                 outlet.add_reader(node)
             outlet.set_live(node, True)
         system, data = (outlet.readers[node].acked for outlet in channel.outlets)
-        snapshots = tuple(channel.snapshots.values())
-        self._links.send(node, Welcome(channel.interest.channel, system, data, snapshots))
-        key = ("welcome", (channel.interest.channel, node))
-        self._timers.set(key, now + self._config.hello_retry_secs)
+        snapshots, member = tuple(channel.snapshots.values()), channel.members[node]
+        channel_id = channel.interest.channel
+        self._links.send(node, Welcome(channel_id, system, data, snapshots, member.heard))
+        if not member.confirmed:
+            key = ("welcome", (channel_id, node))
+            self._timers.set(key, now + self._config.hello_retry_secs)
 
     def remind(self, node: NodeId, channel: Channel, now: float) -> None:
         """Say welcome again to a member that has not confirmed it."""
@@ -124,15 +126,12 @@ class Attendance:
             system = Inlet(self._me, welcome.system, *limits)
             member.inlets = system, Inlet(self._me, welcome.data, *limits, leader=system)
             member.inlets[Plane.DATA].stalled = channel.stalled
-            if not member.confirmed:  # ours may have come too early to be taken
-                self._welcome(node, channel, now)
-        elif member.confirmed:  # it has lost us meanwhile, and not we it
-            member.confirmed = False
-            self._welcome(node, channel, now)
         if not member.heard:  # it is new, or was away and forgotten by the registry (R24)
             member.heard = True
             event = SnapshotsArrived(welcome.channel, node, welcome.snapshots)
             self._out.events.append(event)
+        if not welcome.heard:  # ours came too early to be taken, or it alone has lost us
+            self._welcome(node, channel, now)
         for inlet in member.inlets:
             inlet.told_cursor = -1
         self._links.liveness.hurry(node, now)
