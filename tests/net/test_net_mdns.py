@@ -202,6 +202,16 @@ async def test_stopped_one_is_heard_no_more(ends: Ends, channel: ChannelId) -> N
     assert one.node not in late.found
 
 
+async def test_one_that_nobody_stopped_ends_with_its_loop(ends: Ends, channel: ChannelId) -> None:
+    """An application that ends its loop without a goodbye leaves no advert behind (Z15)."""
+
+    async def open_and_leave() -> None:
+        ends.open(channel)
+
+    await asyncio.to_thread(lambda: asyncio.run(open_and_leave()))
+    await ends.all.pop().until(is_over)
+
+
 async def test_interface_that_fails_is_said_once_and_tried_again(
     ends: Ends, channel: ChannelId, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,7 +106,7 @@ class Mdns:
         self._moving: asyncio.Task[None] | None = None
         self._inner = asyncio.get_running_loop()
         try:
-            while not self._stopping:
+            while not self._stopping and not self._outer.is_closed():
                 try:
                     await self._turn()
                 except (OSError, RuntimeError, Error) as error:
