@@ -18,6 +18,14 @@ async def test_listener_is_open_and_refused_when_it_has_gone() -> None:
     assert await probe(endpoint, 10) == "refused"
 
 
+async def test_probe_ends_with_a_reset() -> None:
+    """So that a member that only looks is not named as a stranger that hung up (R30a)."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert await probe(f"tcp://127.0.0.1:{server.getsockname()[1]}", 10) == "open"
+        with server.accept()[0] as connection, pytest.raises(ConnectionResetError):
+            connection.recv(1)
+
+
 async def test_ipc_path_is_open_and_refused_when_it_has_gone(short_path: Path) -> None:
     """A path is open while it is served; a stale file and a missing one are refusals."""
     path = short_path / "n"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
+import sys
 from typing import Literal
 
 from zmqbus.net.endpoint import Endpoint, parse_dialable
@@ -43,4 +45,7 @@ async def _connect(endpoint: Endpoint) -> None:
             await loop.sock_connect(client, endpoint.path)
         return
     transport, _ = await loop.create_connection(asyncio.Protocol, endpoint.host, endpoint.port)
+    # A reset, which whoever listens does not take for a handshake that was broken off.
+    linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     transport.abort()
