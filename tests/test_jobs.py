@@ -13,8 +13,10 @@ from pipecat.bus import (
     BusJobStreamEndMessage,
     BusMessage,
     BusTTSSpeakMessage,
+    BusWorkerRegistryMessage,
 )
 from pipecat.pipeline.job_context import JobStatus
+from pipecat.registry.types import WorkerRegistryEntry
 from pipecat.workers.base_worker import BaseWorker
 
 from zmqbus import jobs
@@ -54,6 +56,32 @@ def test_jobs_of_a_node_that_goes_are_answered_once() -> None:
         ("guess", "asker", "3"),
     ]
     assert answers(outstanding, THERE, "worker", "guess") == []
+
+
+def test_request_for_a_worker_that_has_gone_is_refused_until_it_is_back() -> None:
+    """Its asker saw it ready just before: no answer would ever come (R24)."""
+    outstanding = OutstandingJobs()
+    assert outstanding.refuse(request()) is None
+    outstanding.fail(THERE, ["worker"], "gone")
+
+    refusal: Any = outstanding.refuse(request("7"))
+    assert type(refusal) is BusJobResponseUrgentMessage
+    assert (refusal.source, refusal.target, refusal.job_id) == ("worker", "asker", "7")
+    assert (refusal.status, refusal.response) == (JobStatus.ERROR, {"error": "gone"})
+    assert outstanding.refuse(request(target="other")) is None
+    assert outstanding.refuse(cancel()) is None
+
+    back = [WorkerRegistryEntry(name="worker")]
+    outstanding.note_received(BusWorkerRegistryMessage(source="r", runner="r", workers=back))
+    assert outstanding.refuse(request()) is None
+
+
+def test_names_of_the_gone_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest is forgotten first (R25)."""
+    monkeypatch.setattr(jobs, "MAX_REMEMBERED_NAMES", 2)
+    outstanding = OutstandingJobs()
+    outstanding.fail(THERE, ["a", "b", "c"], "gone")
+    assert [n for n in "abc" if outstanding.refuse(request(target=n))] == ["b", "c"]
 
 
 def test_each_worker_of_a_group_is_answered_for() -> None:

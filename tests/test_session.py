@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from pipecat.bus import BusFrameMessage
+from pipecat.bus import BusFrameMessage, BusJobRequestMessage, BusJobResponseUrgentMessage
 from pipecat.bus.serializers.json import JSONMessageSerializer
 from pipecat.frames.frames import TextFrame
+from pipecat.pipeline.job_context import JobStatus
 from pipecat.processors.frame_processor import FrameDirection
 from support.buses import Inbox, Mesh, data, open_mesh, until, urgent, warnings_logged
 from support.journal import TIMEOUT_SECS
@@ -260,6 +261,18 @@ async def test_death_is_an_event(mesh: Mesh) -> None:
     name, (peer, reason) = await told.next()
     assert (name, peer.state) == ("on_peer_lost", "lost")
     assert reason
+
+
+async def test_request_for_a_worker_that_has_just_gone_is_answered(mesh: Mesh) -> None:
+    """It was seen ready when the request set out: an ERROR comes instead of nothing (R24)."""
+    a, inbox_a, b, _ = await mesh.pair()
+    await b.stop()
+    await until(a, lambda: not a.stats().peers)
+    await a.send(BusJobRequestMessage(source="a", target="b", job_id="1"))
+
+    answer = next(m for m in await inbox_a.wait(2) if isinstance(m, BusJobResponseUrgentMessage))
+    assert (answer.source, answer.job_id, answer.status) == ("b", "1", JobStatus.ERROR)
+    assert "it said goodbye" in (answer.response or {})["error"]
 
 
 async def test_what_the_core_reports_is_told_with_its_arguments(mesh: Mesh) -> None:

@@ -3,7 +3,8 @@
 Three things pipecat's workers cannot know by themselves:
 
 * A job on a runner that died is never answered. The requester's bus knows which jobs it sent
-  where, and answers for the dead with an urgent ERROR response (R24, P03).
+  where, and answers for the dead with an urgent ERROR response (R24, P03), also to a request that
+  was under way to the bus when the runner went.
 * A cancel is a system message and overtakes its request: handled first it finds no job, and the
   job then runs to its end although nobody wants it. The gate before the worker keeps such a cancel
   until the request comes, and answers CANCELLED instead of handing it on (R19, P06).
@@ -24,6 +25,7 @@ from pipecat.bus import (
     BusJobStreamEndMessage,
     BusMessage,
     BusSubscriber,
+    BusWorkerRegistryMessage,
 )
 from pipecat.pipeline.job_context import JobStatus
 from pipecat.workers.base_worker import BaseWorker
@@ -34,6 +36,10 @@ MAX_REMEMBERED_JOBS = 65_536
 """How many jobs a gate remembers, whatever their age. More costs memory, 200 bytes each; fewer
 forgets a repeat that comes late."""
 
+MAX_REMEMBERED_NAMES = 4_096
+"""How many workers of departed runners are remembered. A request that was under way when its worker
+went comes within a turn of the loop or two, so far fewer would do."""
+
 _ENDS = (BusJobResponseMessage, BusJobResponseUrgentMessage, BusJobStreamEndMessage)
 Job = tuple[str, str]
 
@@ -43,6 +49,17 @@ class OutstandingJobs:
 
     def __init__(self) -> None:
         self._jobs: dict[Job, tuple[str, NodeId | None]] = {}
+        self._gone: dict[str, str] = {}
+
+    def refuse(self, message: BusMessage) -> BusMessage | None:
+        """The answer to a request for a worker that nobody hosts since its runner has gone.
+
+        Whoever asks has just seen the worker ready: without an answer the job would wait for ever.
+        """
+        if isinstance(message, BusJobRequestMessage) and message.target in self._gone:
+            reason = self._gone[message.target]
+            return _error(message.job_id, message.target, message.source, reason)
+        return None
 
     def note_sent(self, message: BusMessage, audience: tuple[NodeId, ...] | None) -> None:
         """A message leaves for ``audience``: first the node its target lives on; None for all."""
@@ -56,6 +73,9 @@ class OutstandingJobs:
         """A message has come."""
         if isinstance(message, _ENDS):
             self._jobs.pop((message.job_id, message.source), None)
+        elif isinstance(message, BusWorkerRegistryMessage):
+            for entry in message.workers:
+                self._gone.pop(entry.name, None)
 
     def fail(self, node: NodeId, names: Iterable[str], reason: str) -> list[BusMessage]:
         """A node has gone, and with it the subscribers ``names``: the answers to its jobs."""
@@ -67,16 +87,20 @@ class OutstandingJobs:
         ]
         for job_id, worker, _ in jobs:
             del self._jobs[job_id, worker]
-        return [
-            BusJobResponseUrgentMessage(
-                source=worker,
-                target=source,
-                job_id=job_id,
-                status=JobStatus.ERROR,
-                response={"error": reason},
-            )
-            for job_id, worker, source in jobs
-        ]
+        self._gone.update(dict.fromkeys(names, reason))
+        while len(self._gone) > MAX_REMEMBERED_NAMES:
+            del self._gone[next(iter(self._gone))]
+        return [_error(job_id, worker, source, reason) for job_id, worker, source in jobs]
+
+
+def _error(job_id: str, worker: str, source: str, reason: str) -> BusMessage:
+    return BusJobResponseUrgentMessage(
+        source=worker,
+        target=source,
+        job_id=job_id,
+        status=JobStatus.ERROR,
+        response={"error": reason},
+    )
 
 
 class JobGate(BusSubscriber):

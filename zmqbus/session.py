@@ -115,6 +115,12 @@ class Session:
             channel.snapshots[message.runner] = self._translator.encode(message)
             self.directory.note_registry(message)
         audience = channel.audience(message.target)
+        if not audience and message.target not in channel.interest.subscribers:
+            refusal = self._jobs.refuse(message)
+            if refusal:
+                bus.on_message_received(message)
+                bus.on_message_received(refusal)
+                return
         if audience == ():
             bus.on_message_received(message)
             return
