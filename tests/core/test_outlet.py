@@ -252,6 +252,24 @@ def test_reader_lags_until_it_is_half_a_window_behind_in_bytes_too() -> None:
     assert not made.laggards
 
 
+def test_reader_that_comes_back_far_behind_lags_until_it_has_caught_up() -> None:
+    """After a long cut it is sent what it missed, and neither waited for nor given up (R16, R17)."""
+    made = outlet(ANNE, BERT)
+    for node in (ANNE, BERT):
+        made.set_live(node, False)
+    for _ in range(8):
+        made.append(b"a", None)
+    made.acknowledge(BERT, 5)
+    for node in (ANNE, BERT):
+        made.set_live(node, True)
+
+    assert list(made.laggards) == [ANNE]
+    assert made.blockers() == []
+    made.set_live(ANNE, True)
+    made.acknowledge(ANNE, 6)
+    assert not made.laggards
+
+
 def test_unlinked_reader_is_not_waited_for_and_not_drained() -> None:
     """A lost peer holds nobody up, and what it is owed stays (R3, R17)."""
     made = outlet(ANNE)
@@ -267,7 +285,7 @@ def test_unlinked_reader_is_not_waited_for_and_not_drained() -> None:
     assert made.drained
     assert made.kept == (5, 5)
     made.set_live(ANNE, True)
-    assert made.blockers() == [ANNE]
+    assert list(made.laggards) == [ANNE]
 
 
 def test_messages_for_others_leave_nobody_behind() -> None:

@@ -145,12 +145,18 @@ class Outlet:
             self._trim()
 
     def set_live(self, node: NodeId, live: bool) -> None:
-        """Note whether ``node`` is linked. What it is owed stays owed."""
+        """Note whether ``node`` is linked. What it is owed stays owed.
+
+        One that comes back more than a window behind lags: while it is sent what it has missed,
+        nobody waits for it, nor gives it up for being slow.
+        """
         reader = self.readers.get(node)
         if reader:
-            reader.live = live
             if not live:
                 self.laggards.pop(node, None)
+            elif not reader.live and self._over((reader.acked, reader.acked_bytes)):
+                self.give_up_on(node)
+            reader.live = live
             self._slowest = None
 
     def acknowledge(self, node: NodeId, cursor: int) -> bool:
