@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from pathlib import Path
 
@@ -22,8 +23,10 @@ async def test_probe_ends_with_a_reset() -> None:
     """So that a member that only looks is not named as a stranger that hung up (R30a)."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert await probe(f"tcp://127.0.0.1:{server.getsockname()[1]}", 10) == "open"
-        with server.accept()[0] as connection, pytest.raises(ConnectionResetError):
-            connection.recv(1)
+        with server.accept()[0] as connection:
+            connection.setblocking(False)
+            with pytest.raises(ConnectionResetError):
+                await asyncio.wait_for(asyncio.get_running_loop().sock_recv(connection, 1), 10)
 
 
 async def test_ipc_path_is_open_and_refused_when_it_has_gone(short_path: Path) -> None:
