@@ -253,7 +253,7 @@ def test_reader_lags_until_it_is_half_a_window_behind_in_bytes_too() -> None:
 
 
 def test_reader_that_comes_back_far_behind_lags_until_it_has_caught_up() -> None:
-    """After a long cut it is sent what it missed, and neither waited for nor given up (R16, R17)."""
+    """After a long cut it is sent what it missed, not waited for and not given up (R16, R17)."""
     made = outlet(ANNE, BERT)
     for node in (ANNE, BERT):
         made.set_live(node, False)
