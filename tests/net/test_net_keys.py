@@ -166,7 +166,7 @@ async def test_stranger_that_speaks_something_else_is_named(
 @pytest.mark.parametrize(
     ("mine", "its", "said"),
     [
-        (Keys(KEY), None, "has no key: it speaks plain ZeroMQ"),
+        (Keys(KEY), None, "or none"),
         (None, Keys(KEY), "needs a key, and this node has none"),
         (Keys(KEY), Keys(OTHER), "hangs up in the handshake: it holds another mesh key"),
         (
@@ -182,9 +182,9 @@ async def test_address_that_will_not_have_us_is_named_once(
     """It does not look like a dead peer: both sides say what is wrong (X06, X07, F19)."""
     a, b = await ends.open(keys=mine), await ends.open(keys=its)
     a.transport.dial(1, b.endpoint)
-    await a.told.until(lambda: said in texts(a))
+    # Who sees first that the other speaks plain ZeroMQ hangs up on it.
+    await a.told.until(lambda: said in texts(a) or "has no key: it speaks plain" in texts(a))
     await b.told.until(lambda: "turned away" in texts(b))
-    await a.told.until(lambda: True)
     assert [endpoint for _, endpoint in a.told.turned_away_texts] == [b.endpoint]
     assert a.told.links == []
 
@@ -197,7 +197,7 @@ async def test_address_whose_key_is_mended_is_linked_by_itself(
     plain = await ends.open(at)
     a = await ends.open(keys=Keys(KEY))
     a.transport.dial(1, plain.endpoint)
-    await a.told.until(lambda: "plain ZeroMQ" in texts(a))
+    await a.told.until(lambda: plain.endpoint in texts(a))
     await plain.transport.close(0)
     await ends.open(at, keys=Keys(KEY))
     await a.told.until(lambda: a.told.links == [(1, True)])

@@ -31,7 +31,7 @@ _MAX_SAID = 1_024
 _REFUSED = "refuses this node: its key is not admitted there"
 _NO_KEY = "has no key: it speaks plain ZeroMQ"
 _NEEDS_KEY = "needs a key, and this node has none"
-_OTHER_KEY = "hangs up in the handshake: it holds another mesh key, or is no zmqbus"
+_OTHER_KEY = "hangs up in the handshake: it holds another mesh key, or none"
 
 
 class Said:
@@ -43,13 +43,14 @@ class Said:
 
     def __init__(self, tell: Callable[[str, str | None], None]) -> None:
         self._tell = tell
-        self._said: dict[str, str] = {}
+        self._said: dict[str, None] = {}
 
     def say(self, endpoint: str, what: str) -> None:
-        """Say something of an address, unless it was the last thing said of it."""
-        if self._said.pop(endpoint, "") != what:
-            self._tell(f"{endpoint} {what}", endpoint)
-        self._said[endpoint] = what
+        """Say what is wrong with an address, unless something has been said of it."""
+        if endpoint in self._said:
+            return
+        self._tell(f"{endpoint} {what}", endpoint)
+        self._said[endpoint] = None
         if len(self._said) > _MAX_SAID:
             del self._said[next(iter(self._said))]
 
