@@ -15,6 +15,8 @@ from support.journal import TIMEOUT_SECS
 from support.lan import Host, Lan, children
 from support.process import Child
 
+from zmqbus.keys import MeshKey
+
 ADDRESSES = {
     "IPv4": ["10.9.0.{}/24"],
     "IPv6": ["fd00:9::{}/64"],
@@ -173,3 +175,20 @@ async def test_host_that_cannot_send_multicast_says_so_once(net: Lan) -> None:
     async with runners_on(host) as [runner]:
         await runner.begin(**by_mdns(new_channel()))
         assert await logged(runner.child, "by multicast (eth0) does not even come back") == 1
+
+
+async def test_key_says_who_comes_in_and_mdns_only_where(net: Lan) -> None:
+    """Members find each other; who has another key, or none, finds them and stays outside (R31)."""
+    key, other = (MeshKey.new().reveal() for _ in range(2))
+    async with runners_on(*hosts(net, 3)) as (one, two, stranger):
+        channel, plain = new_channel(), Runner(stranger.child, "plain")
+        await plain.begin(**by_mdns(channel))
+        await stranger.begin(**by_mdns(channel, insecure=False, key=other))
+        for runner in (one, two):
+            await runner.begin(**by_mdns(channel, insecure=False, key=key))
+        await all_ask([one, two])
+        for outsider in (stranger, plain):
+            await outsider.journal.wait("bus", "refused")
+            assert await outsider.call("", "peers") == []
+        for runner in (one, two):
+            assert len(await runner.call("", "peers")) == 1
