@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from support.storm import Storm
 
 from zmqbus.config import DEFAULT
 from zmqbus.core.outbox import Action, MessagesLost, PeerGone, Publish
@@ -17,13 +16,14 @@ from zmqbus.packets import Batch, Plane, channel_id
 from zmqbus.sim import Sim
 from zmqbus.sim.network import Host
 from zmqbus.sim.scenario import play
+from zmqbus.sim.storm import FAULTS, Storm
 
 # -- determinism
 
 _DIGEST = """
 import sys
-from support.storm import Storm
 from zmqbus.sim import Sim
+from zmqbus.sim.storm import FAULTS, Storm
 
 class Careless(Sim):
     def add(self, name, *, seeds=(), **settings):
@@ -37,11 +37,10 @@ print(storm.sim.digest())
 
 def digests(kind: str) -> set[str]:
     """Of the same storm in three processes that hash differently."""
-    tests = str(Path(__file__).parent)
     children = [
         subprocess.Popen(
             [sys.executable, "-c", _DIGEST, kind],
-            env={**os.environ, "PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": tests},
+            env={**os.environ, "PYTHONHASHSEED": str(hash_seed)},
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -108,6 +107,37 @@ def test_storm_of_impatient_nodes_starts_streams_anew(seed: int) -> None:
     storm.run(15.0)
 
     assert any(isinstance(e, PeerGone) for _, _, e in storm.sim.history)
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_storm_of_one_kind_of_fault_settles(kind: str) -> None:
+    """Each kind alone happens, and leaves nothing undone."""
+    storm = Storm(31, nodes=4, faults=(kind,))
+
+    assert storm.run(6.0) < 10.0
+
+    assert list(storm.faults) == [kind]
+    assert storm.faults[kind] > 0 or kind == "drop"
+
+
+def test_storm_without_faults_has_none() -> None:
+    """Then nobody is lost, and no message is."""
+    storm = Storm(31, nodes=4, faults=())
+    storm.run(4.0)
+
+    assert storm.sim.counters["PeerGone"] == 0
+    assert storm.sim.ledger.counters["lost"] == 0
+
+
+def test_each_newcomer_costs_what_one_costs() -> None:
+    """Of 60 that meet through one seed each pair says little, and few tell of others (R9)."""
+    storm = Storm(1, nodes=60, faults=())
+    storm.run(0.5)
+
+    packets = {kind: n for kind, (n, _) in storm.sim.traffic.items()}
+    assert packets["Hello"] <= 2 * 60 * 59
+    assert packets["Welcome"] <= 4 * 60 * 59
+    assert packets["Members"] <= 4 * 60
 
 
 @pytest.mark.slow
@@ -217,6 +247,75 @@ def test_unjoined_pair_is_not_settled() -> None:
         sim.assert_settled()
 
 
+@pytest.mark.parametrize(
+    ("setting", "complaint"), [("history_msgs", "keeps 11 messages"), ("history_bytes", "bytes")]
+)
+def test_history_beyond_its_limit_fails(setting: str, complaint: str) -> None:
+    """A sender that keeps more than it may is found (R15)."""
+    small = {"history_msgs": 10, "window_msgs": 10, "system_hwm_msgs": 10}
+    if setting == "history_bytes":
+        small = {"history_bytes": 1000, "window_bytes": 1000}
+    sim = pair(Sim(3, drop=1.0))
+    sim.hosts["n1"].core.config = replace(DEFAULT, **small)
+
+    with pytest.raises(AssertionError, match=f"seed=3.*n1 .*{complaint}"):
+        sim.publish("n1", msgs=11, size_bytes=200)
+
+
+def test_reader_that_holds_more_than_it_may_fails() -> None:
+    """What waits for a hole to close, or for slow subscribers, is bounded (R18)."""
+    sim = pair(Sim(3))
+    sim.hosts["n2"].core.config = replace(DEFAULT, window_msgs=5, early_msgs=5)
+    sim.slow("n2")
+    sim.publish("n1", msgs=6)
+
+    with pytest.raises(AssertionError, match="seed=3.* holds 6"):
+        sim.run(0.1)
+
+
+def test_too_many_connections_fail() -> None:
+    """A node that dials more than it may is found (R25)."""
+    sim = Sim(3)
+    host = sim.add("n1")
+    host.core.config = replace(DEFAULT, max_dials=1, max_peers=1)
+    host.core.discovered(("sim://a", "sim://b", "sim://c"), sim.now)
+
+    with pytest.raises(AssertionError, match="has 3 connections"):
+        sim.settle(host)
+
+
+def test_whatever_is_raised_names_the_seed() -> None:
+    """Nothing may raise into the loop (R26)."""
+    sim = Sim(8)
+    sim.at(1.0, lambda: int("nothing"))
+
+    with pytest.raises(AssertionError, match="seed=8 t=1 s step=1 .*ValueError"):
+        sim.run(2.0)
+
+
+def test_other_snapshot_is_not_agreed() -> None:
+    """Everybody has to know of each what that one says (R8, R24)."""
+    sim = pair(Sim(3))
+    sim.hosts["n1"].core.channels[channel_id("acme")].snapshots["n1"] = b"other"
+
+    with pytest.raises(AssertionError, match=r"n2 knows \(b'of n1',\) of n1, which says"):
+        sim.assert_settled()
+
+
+def test_other_route_is_not_agreed() -> None:
+    """Everybody has to send a name's messages to the same runner (R6)."""
+    sim = pair(Sim(3))
+    n3 = sim.add("n3", seeds=["n1"], workers=("w1",))
+    sim.add("n4", seeds=["n1"])
+    sim.run(1.0)
+    sim.assert_settled()
+
+    sim.hosts["n2"].core.channels[channel_id("acme")].hosts["w1"] = (n3.core.id,)
+
+    with pytest.raises(AssertionError, match="sends 'w1' to n[13], others to n[13]"):
+        sim.assert_settled()
+
+
 # -- what it tells
 
 
@@ -228,7 +327,9 @@ def test_repr_tells_the_story() -> None:
     sim.kill("n2")
     sim.pause("n1")
 
-    assert repr(sim) == "<Sim seed=3 t=2 s [0 up, 2 down | 2 delivered, 0 lost]>"
+    assert re.fullmatch(
+        r"<Sim seed=3 t=2 s step=\d+ \[0 up, 2 down \| 2 delivered, 0 lost\]>", repr(sim)
+    )
     assert repr(sim.hosts["n1"]).startswith("<n1 stopped: <Node ")
     assert repr(sim.hosts["n2"]).startswith("<n2 dead: <Node ")
     sim.resume("n1")

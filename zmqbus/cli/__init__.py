@@ -14,6 +14,7 @@ import typer
 from zmqbus.cli.demo import demo
 from zmqbus.cli.key import app as key_app
 from zmqbus.cli.peers import peers
+from zmqbus.cli.sim import sim
 from zmqbus.errors import ZmqBusError
 
 USAGE_STATUS = 2
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(peers)
+app.command()(sim)
 app.add_typer(key_app, name="key")
 
 

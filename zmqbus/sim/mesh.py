@@ -9,7 +9,8 @@ random comes from one seed, so a fault that was found is a seed, and the same se
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
@@ -17,6 +18,7 @@ from math import inf
 
 from zmqbus.config import DEFAULT, MeshConfig
 from zmqbus.core import Node
+from zmqbus.core.channel import Channel
 from zmqbus.core.outbox import (
     Action,
     Attach,
@@ -28,16 +30,21 @@ from zmqbus.core.outbox import (
     Hangup,
     MessagesLost,
     PeerGone,
+    PeerWithdrew,
     Probe,
     Publish,
     Send,
+    SnapshotsArrived,
 )
 from zmqbus.core.peers import Whereabouts
 from zmqbus.packets import NOBODY, Batch, Hello, Interest, NodeId, Packet, Plane, channel_id
+from zmqbus.sim.agreement import assert_agreed
 from zmqbus.sim.ledger import Ledger
 from zmqbus.sim.network import EXCUSED_SECS, Connection, Host, Network
 
 _DISCOVERY_SECS = 1.0
+_WEIGHED = 64
+_SNAPSHOT = b"of "  # begins a registry message, and no other
 
 
 class Sim(Network):
@@ -49,6 +56,12 @@ class Sim(Network):
         delay_secs: How long a packet travels, at least.
         jitter_secs: How much longer, at most.
         drop: Which share of batches a reader misses at the publisher's mark.
+        keep_history: Whether to keep all events but deliveries in ``history``.
+        weigh: Gives the bytes of a packet; asked for every 64th of a kind, to fill ``traffic``.
+
+    Attributes:
+        counters: Events, by name, and `PeerGone` also by how.
+        traffic: Packets and bytes sent on the system plane, by kind.
     """
 
     def __init__(
@@ -59,22 +72,26 @@ class Sim(Network):
         delay_secs: float = 0.0002,
         jitter_secs: float = 0.0005,
         drop: float = 0.0,
+        keep_history: bool = True,
+        weigh: Callable[[Packet], int] = lambda _: 0,
     ) -> None:
         super().__init__(random.Random(seed), delay_secs, jitter_secs)
         self.drop = drop
         self.names: dict[NodeId, str] = {}
         self.history: list[tuple[float, str, Event]] = []
+        self.counters: Counter[str] = Counter()
+        self.traffic: dict[str, tuple[int, float]] = {}
         self.ledger = Ledger()
-        self._seed = seed
-        self._config = config
+        self._seed, self._config = seed, config
         self._digest = blake2b(digest_size=16)
+        self._keep_history, self._weigh = keep_history, weigh
 
     def __repr__(self) -> str:
         up = sum(h.alive and h.stopped_at == inf for h in self.hosts.values())
         delivered, lost = self.ledger.counters["delivered"], self.ledger.counters["lost"]
         return (
-            f"<Sim seed={self._seed} t={self.now:g} s [{up} up, {len(self.hosts) - up} down | "
-            f"{delivered:,} delivered, {lost:,} lost]>"
+            f"<Sim seed={self._seed} t={self.now:g} s step={self.steps} "
+            f"[{up} up, {len(self.hosts) - up} down | {delivered:,} delivered, {lost:,} lost]>"
         )
 
     def digest(self) -> str:
@@ -124,7 +141,9 @@ class Sim(Network):
         host, runner = self.hosts[name], name if runner is None else runner
         started_at_ns = int(self.now * 1e9)
         interest = Interest(channel_id(channel), channel, runner, started_at_ns, tuple(workers))
-        host.core.open_channel(interest, self.now).snapshots[runner] = f"of {runner}".encode()
+        where = host.core.open_channel(interest, self.now)
+        where.snapshots[runner] = _SNAPSHOT + runner.encode()
+        self._send(host, where, None, Plane.SYSTEM, where.snapshots[runner])
         self.settle(host)
 
     def close(self, name: str, channel: str) -> None:
@@ -218,20 +237,22 @@ class Sim(Network):
         for _ in range(msgs):
             body = b"%d".ljust(size_bytes) % self.ledger.counters["sent"]
             self.ledger.counters["sent"] += 1
-            audience = where.audience(target)
-            passes = (
-                {**self.hosts[name].readers, **outlet.readers} if audience is None else audience
-            )
-            for node in passes:
-                stream = (core.id, node, where.interest.channel, plane)
-                self.ledger.publish(stream, outlet.readers.get(node), body)
-            core.publish(where, plane, audience, body)
+            self._send(self.hosts[name], where, target, plane, body)
         msgs_kept, bytes_kept = outlet.kept
         assert msgs_kept <= core.config.history_msgs, f"{self}: {name} keeps {msgs_kept} messages"
         assert bytes_kept <= core.config.history_bytes or msgs_kept == 1, (
             f"{self}: {name} keeps {bytes_kept} bytes"
         )
         self.settle(self.hosts[name])
+
+    def _send(
+        self, host: Host, where: Channel, target: str | None, plane: Plane, body: bytes
+    ) -> None:
+        audience, readers = where.audience(target), where.outlets[plane].readers
+        for node in {**host.readers, **readers} if audience is None else audience:
+            stream = (host.core.id, node, where.interest.channel, plane)
+            self.ledger.publish(stream, readers.get(node), body)
+        host.core.publish(where, plane, audience, body)
 
     def blockers(self, name: str, *, plane: Plane = Plane.DATA, channel: str = "acme") -> list[str]:
         """Whom a node has to wait for before it sends more (R17)."""
@@ -259,8 +280,7 @@ class Sim(Network):
             raise AssertionError(f"{self}: {host.name}: {error}") from None
         for action in host.core.take_actions():
             self._do(host, action)
-        due = host.core.deadline()
-        if due is not None and (host.tick_at is None or due < host.tick_at):
+        if (due := host.core.deadline()) is not None and due < (host.tick_at or inf):
             host.tick_at = due
             late_secs = self.rng.random() * host.late_secs if host.late_secs else 0.0
             self.at(due + late_secs, partial(self._tick, host, due))
@@ -290,12 +310,22 @@ class Sim(Network):
                 if isinstance(packet, Hello) and host.version:
                     low, high = host.version
                     packet = replace(packet, min_version=low, max_version=high)
+                self._count(packet)
                 if connection.to:
                     call = partial(self._receive, connection, connection.to, packet, addressee)
                     self.carry(connection, connection.to, call)
 
+    def _count(self, packet: Packet) -> None:
+        kind = type(packet).__name__
+        packets, mean_bytes = self.traffic.get(kind, (0, 0.0))
+        if not packets % _WEIGHED:
+            mean_bytes += (self._weigh(packet) - mean_bytes) / (packets // _WEIGHED + 1)
+        self.traffic[kind] = packets + 1, mean_bytes
+
     def _open_link(self, host: Host, key: int | str, endpoint: str) -> None:
         connection = host.links[key] = Connection(host, key, endpoint)
+        limit = host.core.config.max_dials + host.core.config.max_peers
+        assert len(host.links) <= limit, f"{self}: {host} has {len(host.links)} connections"
         self.at(self.now + self.delays[0], partial(self.connect, connection))
 
     def _probe(self, host: Host, dial: int, endpoint: str) -> None:
@@ -329,44 +359,42 @@ class Sim(Network):
 
     def _note(self, host: Host, event: Event) -> None:
         self._digest.update(repr((self.now, host.name, event)).encode())
+        self.counters[type(event).__name__] += 1
         match event:
             case Delivered(channel, node, plane, bodies):
                 self.ledger.deliver((node, host.core.id, channel, plane), bodies)
+                for body in bodies if plane is Plane.SYSTEM else ():
+                    if body.startswith(_SNAPSHOT):
+                        host.snapshots[channel, node] = (body,)
                 return
             case MessagesLost(channel, node, plane, lost_msgs):
                 self.ledger.lose((node, host.core.id, channel, plane), lost_msgs)
-            case PeerGone(node=node, how=Departure.LOST) if "same name" not in event.reason:
-                pair = frozenset((host.name, self.names[node]))
-                until = max(self.excuses.get(k, -inf) for k in (host.core.id, node, pair))
-                assert until >= self.now, f"false death of {self.names[node]}: {event.reason}"
-        self.history.append((self.now, host.name, event))
+            case SnapshotsArrived(channel, node, bodies):
+                host.snapshots[channel, node] = bodies
+            case PeerWithdrew(channel, node):
+                host.snapshots.pop((channel, node), None)
+            case PeerGone(channel, node, _, how, reason):
+                host.snapshots.pop((channel, node), None)
+                self.counters[how.value] += 1
+                if how is Departure.LOST and "same name" not in reason:
+                    self._mind_death(host, node, reason)
+        if self._keep_history:
+            self.history.append((self.now, host.name, event))
+
+    def _mind_death(self, host: Host, node: NodeId, reason: str) -> None:
+        pair = frozenset((host.name, self.names[node]))
+        until = max(self.excuses.get(k, -inf) for k in (host.core.id, node, pair))
+        assert until >= self.now, f"false death of {self.names[node]}: {reason}"
 
     def assert_settled(self) -> None:
-        """All that live are joined, agree on who hosts whom, and owe each other nothing."""
-        alive = {h.core.id: h for h in self.hosts.values() if h.alive and not h.frozen}
-        routes: dict[tuple[object, str], NodeId] = {}
-        for host in alive.values():
-            for channel_id_, channel in host.core.channels.items():
-                expected = {
-                    n
-                    for n, h in alive.items()
-                    if h is not host
-                    and channel_id_ in h.core.channels
-                    and channel.admitted
-                    and h.core.channels[channel_id_].admitted
-                }
-                joined = {n for n, m in channel.members.items() if m.joined}
-                assert joined == expected, (
-                    f"{self}: {host.name} is joined with {self._called(joined)} "
-                    f"and should be with {self._called(expected)}"
-                )
-                for name, (holder, *_) in channel.hosts.items():
-                    agreed = routes.setdefault((channel_id_, name), holder)
-                    assert host.core.id in (agreed, holder) or agreed == holder, (
-                        f"{self}: {host.name} sends {name!r} to {self._called({holder})}, "
-                        f"others to {self._called({agreed})}"
-                    )
-        self.ledger.assert_settled({n: h.core for n, h in alive.items()}, self.names)
+        """All that live are joined, know each other, agree on routes, owe each other nothing.
 
-    def _called(self, nodes: set[NodeId]) -> str:
-        return ", ".join(sorted(self.names[n] for n in nodes)) or "nobody"
+        Raises:
+            AssertionError: They do not.
+        """
+        try:
+            assert_agreed(self.hosts.values(), self.names)
+            alive = {h.core.id: h.core for h in self.hosts.values() if h.alive and not h.frozen}
+            self.ledger.assert_settled(alive, self.names)
+        except AssertionError as error:
+            raise AssertionError(f"{self}: {error}") from None

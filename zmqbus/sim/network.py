@@ -18,7 +18,7 @@ from math import inf
 from typing import Any
 
 from zmqbus.core import Node
-from zmqbus.packets import NodeId
+from zmqbus.packets import ChannelId, NodeId
 
 _RETRY_SECS = 0.1
 EXCUSED_SECS = 10.0
@@ -41,6 +41,12 @@ class Host:
         frozen: Whether its loop stands still; what comes in waits in ``inbox``.
         stopped_at: Since when its I/O thread stands still too; infinite while it does not.
         late_secs: How late its timers fire, at most.
+        tick_at: For when its timer is set.
+        inbox: What has come in and waits for its loop.
+        links: Its connections to others.
+        guests: The connections of others to it.
+        readers: The guests that read what it publishes.
+        snapshots: What it knows of others, as a registry would.
     """
 
     name: str
@@ -57,6 +63,7 @@ class Host:
     links: dict[int | str, Connection] = field(default_factory=dict)
     guests: dict[Connection, None] = field(default_factory=dict)
     readers: dict[NodeId, Connection] = field(default_factory=dict)
+    snapshots: dict[tuple[ChannelId, NodeId], tuple[bytes, ...]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         life = ("stopped" if self.stopped_at < inf else "up") if self.alive else "dead"
@@ -73,7 +80,7 @@ class Connection:
     to: Host | None = None
     life: int = 0
     clear_at: float = 0.0
-    waiting: list[tuple[Host, Call]] = field(default_factory=list)
+    waiting: list[tuple[Host, Call]] | None = None
 
 
 class Network:
@@ -91,6 +98,7 @@ class Network:
         self.hosts: dict[str, Host] = {}
         self.delays = delay_secs, jitter_secs
         self.excuses: dict[object, float] = {}
+        self.steps = 0
         self.at_address: dict[str, Host] = {}
         self._queue: list[tuple[float, int, Call]] = []
         self._order = count()
@@ -103,11 +111,21 @@ class Network:
     # -- time
 
     def run(self, secs: float) -> None:
-        """Let so much time pass."""
-        until = self.now + secs
-        while self._queue and self._queue[0][0] <= until:
-            self.now, _, call = heappop(self._queue)
-            call()
+        """Let so much time pass.
+
+        Raises:
+            AssertionError: Something was raised where nothing may be.
+        """
+        until, queue = self.now + secs, self._queue
+        try:
+            while queue and queue[0][0] <= until:
+                self.now, _, call = heappop(queue)
+                self.steps += 1
+                call()
+        except AssertionError:
+            raise
+        except Exception as error:
+            raise AssertionError(f"{self}: {error!r}") from error
         self.now = until
 
     def at(self, time: float, call: Call) -> None:
@@ -130,8 +148,8 @@ class Network:
         """End a `cut`."""
         del self._cuts[frozenset((one, other))]
         for connection in self._between(one, other):
-            waiting, connection.waiting = connection.waiting, []
-            for host, call in waiting:
+            waiting, connection.waiting = connection.waiting, None
+            for host, call in waiting or ():
                 self.carry(connection, host, call)
 
     def reset(self, one: str, other: str) -> None:
@@ -197,7 +215,7 @@ class Network:
         """Break a connection; its host makes it again if it can."""
         host, key = connection.host, connection.key
         connection.life += 1
-        connection.waiting.clear()
+        connection.waiting = None
         self._part(connection)
         if isinstance(key, int):
             down = partial(self.feed, host, lambda: host.core.link_down(key, self.now))
@@ -214,6 +232,7 @@ class Network:
         """Let ``call`` happen at ``host`` when all before it on this connection have."""
         to = connection.to
         if to and self.is_cut(connection.host.name, to.name):
+            connection.waiting = connection.waiting or []
             connection.waiting.append((host, call))
             return
         delay_secs, jitter_secs = self.delays
