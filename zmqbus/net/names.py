@@ -47,6 +47,11 @@ class Names:
         strangers = [self._doubts.pop(key)[1] for key in overdue]
         return [n for s in strangers if not self._is_explained(s) for n in self._name(s, now)]
 
+    @property
+    def waiting(self) -> bool:
+        """Whether anything may be `due` later."""
+        return bool(self._doubts)
+
     def _is_explained(self, stranger: Stranger) -> bool:
         host, why = host_of(stranger.address), stranger.why
         if host == UNKNOWN:

@@ -125,6 +125,11 @@ class Visitors:
             if self._visits.get(fd) is visit and visit.successes == self._successes:
                 yield Stranger(visit.address, Why.SILENT)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether anybody may turn out to be `silent` later."""
+        return bool(self._fresh)
+
     def hang_up(self, fd: int) -> None:
         """End a connection, if that descriptor is still one of this socket's."""
         connection = _connection(fd, self.port)

@@ -25,8 +25,8 @@ from zmqbus.net.sockets import Context, Sock, monitor, parse_event, take_event
 from zmqbus.net.visitors import EVENTS, Stranger, Visitors, zap_host
 
 ENDPOINT = "inproc://zeromq.zap.01"
-_IDLE_MS = 250
-"""How often the thread looks for what is due."""
+_LOOK_MS = 250
+"""How often the thread looks for what is due, while anything may be."""
 _EVENTS_AT_ONCE = 64
 
 
@@ -144,7 +144,8 @@ class Doorkeeper:
         for socket in (*self._rooms, *filter(None, [self._zap])):
             poller.register(socket, zmq.POLLIN)
         while self._watched:
-            self._serve(dict(poller.poll(_IDLE_MS)))
+            waiting = self._names.waiting or any(v.waiting for v in self._rooms.values())
+            self._serve(dict(poller.poll(_LOOK_MS if waiting else None)))
         self._close()
 
     def _serve(self, ready: dict[Sock, int]) -> None:
