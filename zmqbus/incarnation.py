@@ -121,10 +121,14 @@ class Incarnation:
         """Notice when the addresses of this machine change: DHCP, Wi-Fi, sleep (R1a)."""
         while True:
             await asyncio.sleep(_LOOK_AROUND_SECS)
-            if self.transport.look_around():
+            before = self.transport.endpoints
+            if not self.transport.look_around():
+                continue
+            if self.transport.endpoints != before:
+                logger.info(f"{self.core}: is at {', '.join(self.transport.endpoints)} now")
                 self.core.moved(self._where(), self.now())
                 self.settle()
-                self._moved()
+            self._moved()
 
     async def stop(self) -> None:
         """Say goodbye and close."""

@@ -267,9 +267,7 @@ class MeshNode:
 
     def _moved(self) -> None:
         """The addresses of this machine have changed."""
-        told = self._life.transport.told
-        logger.info(f"{self}: is reached at {', '.join(told.endpoints)} now")
-        self._discovery.moved(self.core.id, told)
+        self._discovery.moved(self.core.id, self._life.transport.told)
 
     # -- what happens
 

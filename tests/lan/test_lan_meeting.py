@@ -96,7 +96,7 @@ async def test_runner_is_found_again_when_its_address_changes(net: Lan, who: str
             some[number].address("del", "eth0", f"10.9.0.{number + 1}/24")
             some[number].address("add", "eth0", f"10.9.0.{number + 70}/24")
         for number in moving:
-            await logged(runners[number].child, f"is reached at tcp://10.9.0.{number + 70}:")
+            await logged(runners[number].child, f"is at tcp://10.9.0.{number + 70}:")
         await met_again(runners)
         assert (await runners[0].call("", "endpoint")).startswith("tcp://10.9.0.70:")
 

@@ -8,7 +8,14 @@ from ipaddress import ip_address
 import ifaddr
 import pytest
 
-from zmqbus.net.addresses import MAX_ADVERTISED, held, interface_host, routable_hosts, scoped_hosts
+from zmqbus.net.addresses import (
+    MAX_ADVERTISED,
+    held,
+    interface_host,
+    outer,
+    routable_hosts,
+    scoped_hosts,
+)
 from zmqbus.net.endpoint import Endpoint, parse_dialable
 
 LOOPBACK = ("lo", "127.0.0.1", "::1")
@@ -58,7 +65,7 @@ def test_best_address_comes_first_and_that_of_containers_last(
     best = ["192.168.1.5", "10.0.0.5", "2001:db8::5", "169.254.3.3", "172.17.0.1"]
     assert routable_hosts(ipv6=True) == best
     assert routable_hosts(ipv6=False) == [host for host in best if ":" not in host]
-    assert scoped_hosts() == ["fe80::3", "fe80::2"]
+    assert scoped_hosts() == ["fe80::3"]
 
 
 def test_link_local_address_alone_leaves_loopback_to_be_told(
@@ -69,6 +76,19 @@ def test_link_local_address_alone_leaves_loopback_to_be_told(
     assert routable_hosts(ipv6=True) == ["127.0.0.1", "::1"]
     assert scoped_hosts() == ["fe80::3"]
     assert interface_host("eth0") is None
+
+
+def test_ends_of_containers_do_not_count_where_anything_else_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They come and go by the hundred; but a machine may have nothing else (D01)."""
+    ends = [(f"veth{number}", f"fe80::{number}%{number}") for number in range(1, 5)]
+    give(monkeypatch, LOOPBACK, *ends)
+    assert [h.interface for h in outer()] == [name for name, _ in ends]
+    assert len(scoped_hosts()) == 4
+    give(monkeypatch, LOOPBACK, *ends, ("docker0", "172.17.0.1"))
+    assert [h.interface for h in outer()] == ["docker0"]
+    assert scoped_hosts() == []
 
 
 def test_no_more_addresses_are_told_than_a_hello_holds(monkeypatch: pytest.MonkeyPatch) -> None:

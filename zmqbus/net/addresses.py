@@ -60,8 +60,13 @@ def _held() -> Iterator[Held]:
 
 
 def outer() -> list[Held]:
-    """The addresses on interfaces that others may be on."""
-    return [h for h in held() if not h.address.is_loopback]
+    """The addresses on interfaces that others may be on.
+
+    Those that the ends of containers have by themselves, and that come and go with them by the
+    hundred, are left out, if there are any others.
+    """
+    found = [h for h in held() if not h.address.is_loopback]
+    return [h for h in found if not (h.is_scoped and _is_inner(h))] or found
 
 
 def routable_hosts(ipv6: bool) -> list[str]:
@@ -82,7 +87,7 @@ def scoped_hosts() -> list[str]:
 
     Only who got one by mDNS can use it: it came in by the interface that leads to it.
     """
-    return _best([h for h in held() if h.is_scoped])
+    return _best([h for h in outer() if h.is_scoped])
 
 
 def _best(some: list[Held]) -> list[str]:
@@ -90,7 +95,11 @@ def _best(some: list[Held]) -> list[str]:
 
 
 def _rank(one: Held) -> tuple[bool, bool, int]:
-    return one.interface.startswith(_INNER), one.address.is_link_local, one.address.version
+    return _is_inner(one), one.address.is_link_local, one.address.version
+
+
+def _is_inner(one: Held) -> bool:
+    return one.interface.startswith(_INNER)
 
 
 def interface_host(name: str) -> str | None:
