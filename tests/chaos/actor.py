@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +73,12 @@ class Ear(BusSubscriber):
 class Hand(BaseWorker):
     """Does jobs, and asks the hands of others for them."""
 
-    def __init__(self, actor: int, life: int, ledger: Ledger) -> None:
-        """Make the hand of an actor."""
+    def __init__(
+        self, actor: int, life: int, ledger: Ledger, known: Callable[[], list[str]]
+    ) -> None:
+        """Make the hand of an actor; `known` names the workers it could ask."""
         super().__init__(f"hand-{actor}", active=True)
+        self._known = known
         self._actor, self._life = actor, life
         self._ledger = ledger
         self._asked = 0
@@ -89,7 +92,7 @@ class Hand(BaseWorker):
         await self.send_job_response(message.job_id, {"number": payload["number"]})
 
     def ask(self, other: int) -> None:
-        """Have a job done by another hand, unless too many are open."""
+        """Have a job done by another hand that is known, unless too many are open."""
         if len(self._open) < MOST_OPEN_JOBS:
             self._asked += 1
             task = asyncio.get_running_loop().create_task(self._ask(other, self._asked))
@@ -102,6 +105,8 @@ class Hand(BaseWorker):
             await asyncio.wait(self._open)
 
     async def _ask(self, other: int, number: int) -> None:
+        if f"hand-{other}" not in self._known():
+            return  # pipecat would wait until it is, which has nothing to do with an answer
         self._ledger.note(Kind.ASKED, 0, other, number=number)
         payload = {"actor": self._actor, "life": self._life, "number": number}
         outcome = Outcome.DONE
@@ -128,9 +133,10 @@ class Actor:
         self._others = [n for n in range(ACTORS) if n != self._me]
         self._numbers = [0, 0]
         self._last_broadcast = 0
-        self._present: set[int] = set()
         self._ear = Ear(self._me, self._ledger)
-        self._hand = Hand(self._me, self._life, self._ledger)
+        self._hand = Hand(
+            self._me, self._life, self._ledger, lambda: self._runner.registry.remote_workers
+        )
         self._bus = ZmqBus(
             channel="chaos",
             discovery=(),
@@ -264,7 +270,7 @@ class Actor:
             if turn % 2:
                 await self._send(Lane.SYSTEM)
             asked = self._others[turn // 5 % len(self._others)]
-            if turn % 5 == 0 and asked in self._present:
+            if turn % 5 == 0:
                 self._hand.ask(asked)
             due = max(due + self._tick_secs, loop.time())
             await asyncio.sleep(due - loop.time())
@@ -289,10 +295,6 @@ class Actor:
     def _note_peer(self, kind: Kind, peer: Peer) -> None:
         actor = int(peer.name.rpartition("-")[2])
         self._ledger.note(kind, actor=actor, number=peer.pid)
-        if kind is Kind.JOINED:
-            self._present.add(actor)
-        elif kind is not Kind.BUSY:
-            self._present.discard(actor)
 
     async def _note_missing(
         self, _bus: ZmqBus, peer: Peer, lost_msgs: int, plane: str, _reason: str

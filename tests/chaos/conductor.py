@@ -58,6 +58,10 @@ class Network(Protocol):
         """Let it send as fast as it can."""
 
 
+class ActorEndedError(RuntimeError):
+    """A process that was to report something has ended by itself."""
+
+
 class Process:
     """One incarnation of an actor, seen from outside."""
 
@@ -71,8 +75,13 @@ class Process:
         self._partial = b""
         self._reports: dict[str, Any] = {}
         self._news = asyncio.Event()
-        self._ended = False
+        self.has_ended = False
         asyncio.get_running_loop().add_reader(self._out, self._on_readable)
+
+    @property
+    def has_died(self) -> bool:
+        """Whether it ended although nobody killed it."""
+        return self.has_ended and self.killed_at is None
 
     @property
     def pid(self) -> int:
@@ -89,14 +98,14 @@ class Process:
     async def report(self, what: str) -> Any:
         """Wait until it reports something, and return what goes with it."""
         while what not in self._reports:
-            if self._ended:
-                raise RuntimeError(f"Actor {self.actor} ended before it was {what!r}.")
+            if self.has_ended:
+                raise ActorEndedError(f"Actor {self.actor} ended before it was {what!r}.")
             await self._hear()
         return self._reports.pop(what)
 
     async def ended(self) -> None:
         """Wait for its end."""
-        while not self._ended:
+        while not self.has_ended:
             await self._hear()
 
     def signal(self, number: signal.Signals) -> None:
@@ -107,7 +116,7 @@ class Process:
         """Kill it where it still lives, and wait for its end."""
         self.signal(signal.SIGKILL)
         await self.ended()
-        with self._child:  # closes the pipes and waits
+        with contextlib.suppress(BrokenPipeError), self._child:  # closes the pipes and waits
             pass
 
     async def _hear(self) -> None:
@@ -118,7 +127,7 @@ class Process:
         chunk = os.read(self._out, 1 << 16)
         if not chunk:
             asyncio.get_running_loop().remove_reader(self._out)
-            self._ended = True
+            self.has_ended = True
         *lines, self._partial = (self._partial + chunk).split(b"\n")
         for line in lines:
             what, *rest = json.loads(line)
@@ -135,12 +144,14 @@ class Outcome:
         spells: When which process could not be expected to answer.
         complete: Whether all that lived had heard each other out.
         told: What those that lived said in the end, by actor.
+        ended: Who ended by itself, and the last it wrote to stderr.
     """
 
     lives: list[Life] = field(default_factory=list)
     spells: list[Spell] = field(default_factory=list)
     complete: bool = False
     told: dict[int, dict[str, Any]] = field(default_factory=dict)
+    ended: list[str] = field(default_factory=list)
 
 
 class Conductor:
@@ -176,6 +187,7 @@ class Conductor:
                     group.create_task(self._play(fault, start))
                 group.create_task(asyncio.sleep(secs))
             outcome.complete = await self._settle()
+            outcome.ended = [self._last_words(p) for p in self._all if p.has_died]
             if outcome.complete:
                 outcome.told = await self._end()
         finally:
@@ -283,7 +295,7 @@ class Conductor:
                 for process in living:
                     process.order("hear_out", [last for last in lasts if last[0] != process.actor])
                 await asyncio.gather(*(process.report("heard") for process in living))
-        except TimeoutError:
+        except (TimeoutError, ActorEndedError):
             return False
         return True
 
@@ -298,6 +310,11 @@ class Conductor:
             async with asyncio.timeout(START_SECS):
                 await asyncio.gather(*(p.ended() for p in self._now.values()))
         return told
+
+    def _last_words(self, process: Process) -> str:
+        log = process.ledger.with_suffix(".stderr")
+        lines = log.read_text(errors="replace").splitlines() or ["nothing"]
+        return f"{process.actor}.{process.life} ended by itself: {lines[-1]}"
 
     def _life(self, process: Process) -> Life:
         return Life(

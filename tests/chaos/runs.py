@@ -56,9 +56,9 @@ async def run(
 
 
 def _unsettled(outcome: Outcome) -> list[str]:
+    found = list(outcome.ended)
     if not outcome.complete:
-        return ["in the end not all had met and heard each other out"]
-    found = []
+        found.append("in the end not all had met and heard each other out")
     for actor, told in outcome.told.items():
         others = [n for n in range(ACTORS) if n != actor]
         for what, prefix in (("peers", "runner"), ("workers", "hand")):
