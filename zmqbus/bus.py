@@ -60,7 +60,8 @@ class ZmqBus(WorkerBus):
     - on_peer_busy(bus, peer, silent_secs): It lives, but its event loop does not turn.
     - on_messages_lost(bus, peer, lost_msgs, plane, reason): So many of its messages will never
       arrive; plane is "system" or "data".
-    - on_peer_refused(bus, text): Somebody was turned down, or we were: version, name or limit.
+    - on_peer_refused(bus, text): Somebody was turned down, or we were: key, version,
+      name or limit.
 
     Example::
 

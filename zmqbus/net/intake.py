@@ -77,7 +77,10 @@ class SystemIntake(Source):
         self._stranger = self.socket.recv(zmq.DONTWAIT)
         frame = take_single(self.socket, self._counters)
         user = None if frame is None else self._guard.user_of(frame)
-        if frame is None or user is None:
+        if frame is None:
+            return None
+        if user is None:
+            self._counters["revoked"] += 1
             return None
         self._user = user
         return frame.bytes

@@ -43,9 +43,10 @@ class Transport:
 
     ``counters`` counts by reason what was taken in and dropped, and what could not be done:
     ``multipart``, ``foreign`` (no subscription on the data plane's port), ``failed_handshakes``
-    (strangers that do not speak ZeroMQ, or hold a wrong key), ``unrefusable`` (a refusal whose
-    addressee had gone), ``overflows``, ``failed_dials``, ``abandoned_contexts``. A frame over
-    ``max_packet_bytes`` is not counted: libzmq cuts the connection and does not say why.
+    (strangers that do not speak ZeroMQ, or hold a wrong key), ``revoked`` (sent by who had just
+    been turned out), ``unrefusable`` (a refusal whose addressee had gone), ``overflows``,
+    ``failed_dials``, ``abandoned_contexts``. A frame over ``max_packet_bytes`` is not counted:
+    libzmq cuts the connection and does not say why.
 
     Descriptors: about 15, and per peer 7: for a dial 4, to read its data 1, and for its own dial
     and reading 1 each.
