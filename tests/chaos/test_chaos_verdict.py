@@ -151,6 +151,15 @@ def test_only_silence_that_is_long_excuses_a_death(spell: Spell, at_ms: int, bla
     assert bool(verdict([], away, spell).violations) is blamed
 
 
+def test_reset_on_a_narrow_link_excuses_a_death() -> None:
+    """A handshake in which one packet is lost takes longer than the grace (R20)."""
+    narrow, reset = Spell(Fault.THROTTLE, 0, 1.0, 5.0), Spell(Fault.RESET, 1, 4.0, 4.0)
+    away = [peer(Kind.LOST, A_PID, 5_500), peer(Kind.JOINED, A_PID, 6_000)]
+    assert verdict([], away, narrow, reset).violations == []
+    assert len(verdict([], away, narrow).violations) == 1
+    assert len(verdict([], away, reset).violations) == 1
+
+
 def test_live_peer_that_is_not_seen_in_the_end_is_blamed() -> None:
     """Who was lost behind a cut must be found again."""
     found = verdict([], [peer(Kind.LOST, A_PID, 4_000)], Spell(Fault.CUT, 0, 1.0, 31.0))

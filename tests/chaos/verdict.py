@@ -237,6 +237,20 @@ def _late(got: Sequence[Record]) -> Iterator[Record]:
         seen.add(record.number)
 
 
+def _excused(spells: Sequence[Spell], actors: tuple[int, int], at: float) -> bool:
+    """Whether the faults explain a death: silence, or a reset on a link too narrow for a handshake.
+
+    The latter since one lost SYN costs a second, which is all the grace there is (R20).
+    """
+    near = [
+        s.kind
+        for s in spells
+        if s.actor in actors and s.begun_at <= at <= s.ended_at + AFTERMATH_SECS
+    ]
+    narrow_reset = Fault.RESET in near and Fault.THROTTLE in near
+    return narrow_reset or any(spell.excuses(actors, at) for spell in spells)
+
+
 def _deaths(
     dead: Life,
     observer: Life,
@@ -253,7 +267,7 @@ def _deaths(
     for r in presence:
         at = r.at_ms / 1000
         killed = dead.killed_at is not None and dead.killed_at <= at + 0.01
-        excused = killed or any(spell.excuses(actors, at) for spell in spells)
+        excused = killed or _excused(spells, actors, at)
         if r.kind is Kind.LEFT or (r.kind is Kind.LOST and not excused):
             yield f"{observer} was told at {at:.1f} that {dead} {r.kind.name.lower()}, and it lived"
     if observer.killed_at is not None:
