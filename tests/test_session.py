@@ -275,6 +275,18 @@ async def test_request_for_a_worker_that_has_just_gone_is_answered(mesh: Mesh) -
     assert "it said goodbye" in (answer.response or {})["error"]
 
 
+async def test_request_for_a_worker_that_is_cut_off_is_answered(mesh: Mesh) -> None:
+    """It may come back, and is owed what is sent meanwhile; who asks has its answer now (R24)."""
+    a, inbox_a, _, _ = await mesh.pair()
+    (peer,), life = a.peers, a._node._life
+    a._node.core._links.liveness.give_up(NodeId(bytes.fromhex(peer.node)), "cut off", life.now())
+    life.settle()
+    await a.send(BusJobRequestMessage(source="a", target="b", job_id="1"))
+
+    answer = next(m for m in await inbox_a.wait(2) if isinstance(m, BusJobResponseUrgentMessage))
+    assert (answer.job_id, answer.status) == ("1", JobStatus.ERROR)
+
+
 async def test_what_the_core_reports_is_told_with_its_arguments(mesh: Mesh) -> None:
     """Busy, lost and refused: the handlers get what the README says, and the log tells too."""
     a, _, b, _ = await mesh.pair()

@@ -115,7 +115,10 @@ class Session:
             channel.snapshots[message.runner] = self._translator.encode(message)
             self.directory.note_registry(message)
         audience = channel.audience(message.target)
-        if not audience and message.target not in channel.interest.subscribers:
+        if (
+            message.target not in channel.hosts
+            and message.target not in channel.interest.subscribers
+        ):
             refusal = self._jobs.refuse(message)
             if refusal:
                 bus.on_message_received(message)
