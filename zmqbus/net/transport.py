@@ -34,6 +34,8 @@ GOODBYE_SECS = 0.5
 """How long libzmq may take to send what a dial holds when it is hung up."""
 TERM_SECS = 1.0
 """How long beyond its linger the end of a context may take before it is left alone."""
+SPARE_CONNECTIONS = 64
+"""How many a bound socket takes beyond 4 for each peer, half of all from one address."""
 SUBSCRIPTION_BYTES = 4096
 """The largest frame taken from a reader: topics are short. Below about 500 no handshake fits."""
 
@@ -167,7 +169,8 @@ class Transport:
         # A mark may act at half its number; a peer beyond `window_msgs` counts as lagging.
         pub.setsockopt(zmq.SNDHWM, 2 * config.window_msgs)
         self._monitored += router, pub
-        self._guarded = tuple(self._door.watch(s, 4 * config.max_peers) for s in (router, pub))
+        most = 4 * config.max_peers + SPARE_CONNECTIONS
+        self._guarded = tuple(self._door.watch(socket, most) for socket in (router, pub))
         served = batch_msgs, self._handler, self.counters
         self._system = SystemIntake(router, *served, self._guarded[0])
         self._readers = ReaderIntake(pub, *served, self._guarded[1])
