@@ -84,7 +84,7 @@ async def test_end_of_one_session_ends_no_other() -> None:
             assert await asked == {"echo": {"x": 1}, "by": "server"}
 
 
-async def test_job_whose_server_was_cut_off_fails_and_its_late_answer_harms_nobody() -> None:
+async def test_job_whose_server_was_cut_off_fails_and_its_late_answer_is_dropped() -> None:
     """The server goes on; when the link is back its worker is known again (P03, F5, F7)."""
     channel = uuid.uuid4().hex
     async with gates(2) as (near, far):
@@ -109,6 +109,8 @@ async def test_job_whose_server_was_cut_off_fails_and_its_late_answer_harms_nobo
             proxy.heal()
         await sites[0].journal.wait("bus", "joined", 2)
         assert await client.ask("server", "echo") == {"echo": None, "by": "server"}
+        assert isinstance(sites[0].bus, ZmqBus)
+        assert sites[0].bus.stats().dropped == {"late_answer": 1}
         for site in sites:
             await site.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from pipecat.bus import (
     BusJobResponseMessage,
     BusJobResponseUrgentMessage,
     BusJobStreamEndMessage,
+    BusJobUpdateMessage,
     BusMessage,
     BusTTSSpeakMessage,
     BusWorkerRegistryMessage,
@@ -108,6 +110,38 @@ def test_answered_job_is_not_outstanding(end: BusMessage) -> None:
         outstanding.note_sent(request(job_id), (THERE,))
     outstanding.note_received(end)
     assert answers(outstanding, THERE) == [("worker", "asker", "k")]
+
+
+def test_answer_to_a_job_that_was_answered_for_the_dead_is_late_until_sent_again() -> None:
+    """One job has one answer, also when its runner turns out to live (P03, F5)."""
+    outstanding = OutstandingJobs()
+    update = BusJobUpdateMessage(source="worker", job_id="j", update={})
+    end = BusJobResponseMessage(source="worker", job_id="j", status=JobStatus.COMPLETED)
+    outstanding.note_sent(request(), (THERE,))
+    assert not outstanding.is_late(end)
+
+    outstanding.fail(THERE, ["worker"], "gone")
+    assert outstanding.is_late(update)
+    assert outstanding.is_late(end)
+    assert not outstanding.is_late(replace(end, source="other"))
+    assert not outstanding.is_late(replace(end, job_id="k"))
+    assert not outstanding.is_late(BusTTSSpeakMessage(source="worker", text="x"))
+
+    outstanding.note_sent(request(), (THERE,))
+    assert not outstanding.is_late(end)
+
+
+def test_jobs_answered_for_the_dead_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest is forgotten first (R25)."""
+    monkeypatch.setattr(jobs, "MAX_REMEMBERED_JOBS", 2)
+    outstanding = OutstandingJobs()
+    for job_id in "123":
+        outstanding.note_sent(request(job_id), (THERE,))
+    outstanding.fail(THERE, ["worker"], "gone")
+    ends = [
+        BusJobResponseMessage(source="worker", job_id=j, status=JobStatus.COMPLETED) for j in "123"
+    ]
+    assert [end.job_id for end in ends if outstanding.is_late(end)] == ["2", "3"]
 
 
 def test_cancelled_and_untargeted_jobs_are_not_outstanding() -> None:

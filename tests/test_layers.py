@@ -51,18 +51,19 @@ ROWS = {
     "incarnation": _row("bell config core errors keys net packets wire", "loguru"),
     "node": _row("bell config core errors incarnation keys net packets settings wire", "loguru"),
     "codec": _row("errors", "loguru msgpack numpy pipecat pydantic"),
-    "registry": _row("", _PIPECAT),
+    "gate": _row("", _PIPECAT),
+    "registry": _row("gate", _PIPECAT),
     "flush": _row("", _PIPECAT),
-    "jobs": _row("packets", _PIPECAT, packets=_IDS),
+    "jobs": _row("gate packets", _PIPECAT, packets=_IDS),
     "directory": _row("bell core errors packets views", _PIPECAT),
     "reception": _row("codec core errors packets", _PIPECAT),
     "slices": _row(),
-    "stale": _row("packets", _PIPECAT, packets=_IDS),
+    "stale": _row("gate packets", _PIPECAT, packets=_IDS),
     "session": _row(
         "core directory flush jobs node packets reception registry slices stale views", _PIPECAT
     ),
     "bus": _row(
-        "bell codec config core errors jobs keys node packets registry session settings stale "
+        "bell codec config core errors gate jobs keys node packets registry session settings stale "
         "views",
         _PIPECAT,
     ),
@@ -84,6 +85,7 @@ def test_third_parties_have_their_doors() -> None:
         for name in ("zmq", "zeroconf", "msgpack", "pipecat")
     }
     above = {
+        "gate",
         "registry",
         "flush",
         "jobs",

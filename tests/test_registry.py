@@ -172,6 +172,25 @@ async def test_runner_name_that_cannot_travel_fails_the_start(mesh: Mesh) -> Non
         await Site(bus, Journal(), "x" * 256).open()
 
 
+async def test_registry_message_handled_after_its_runner_was_lost_leaves_no_ghost(
+    mesh: Mesh,
+) -> None:
+    """It waited in the runner's queue meanwhile: its workers do not come back (F3, P02)."""
+    async with site_on(mesh, "stays") as stays, site_on(mesh, "other", "llm"):
+        await stays.knows("llm")
+        session = bus_of(stays)._session
+        assert session is not None
+        ((node, member),) = session.channel.members.items()
+        workers = [WorkerRegistryEntry(name="llm")]
+        said = BusWorkerRegistryMessage(source="other", runner="other", workers=workers)
+        bus_of(stays).on_message_received(said)
+        channel = session.channel.interest.channel
+        session.report(PeerWithdrew(channel, node, member.interest, Departure.LOST, "gone"))
+        await until(bus_of(stays), lambda: registry.backlog(bus_of(stays)) == 0)
+        await asyncio.sleep(0)
+        assert "llm" not in stays.runner.registry
+
+
 # -- a pipecat that lacks what is needed
 
 

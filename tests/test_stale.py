@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from pipecat.bus import BusFrameMessage, BusMessage, BusSubscriber
+from pipecat.bus import BusFrameMessage, BusMessage
 from pipecat.frames import frames
 from pipecat.frames.frames import Frame, TextFrame
 from pipecat.processors.frame_processor import FrameDirection
@@ -130,27 +130,6 @@ def test_sender_knows_when_audio_becomes_stale() -> None:
     """That goes with the message to the core."""
     clocked = Clocked(0.25)
     assert clocked.stale.expires_at(audio()) == 100.25
-
-
-class Choosy(BusSubscriber):
-    """A subscriber that takes nothing."""
-
-    name = "choosy"
-
-    def __str__(self) -> str:
-        return "a choosy one"
-
-    def accepts_bus_message(self, message: BusMessage) -> bool:
-        """Refuse."""
-        return False
-
-
-def test_gate_is_the_subscriber_to_the_bus() -> None:
-    """Its name, its text, and what it accepts; one that cannot say so accepts all."""
-    gate = AudioGate(Choosy())
-    assert (gate.name, str(gate)) == ("choosy", "a choosy one")
-    assert not gate.accepts_bus_message(audio())
-    assert AudioGate(Inbox("b")).accepts_bus_message(audio())
 
 
 # -- over real sockets

@@ -26,6 +26,7 @@ from zmqbus.codec import MsgpackSerializer
 from zmqbus.config import MeshConfig
 from zmqbus.core.channel import Channel
 from zmqbus.errors import BusStateError, ConfigError
+from zmqbus.gate import RegistryGate
 from zmqbus.jobs import JobGate
 from zmqbus.keys import KeyArgument, hide
 from zmqbus.node import MeshNode
@@ -242,11 +243,17 @@ class ZmqBus(WorkerBus):
         config, gated = self._node.config, subscriber
         if isinstance(subscriber, BaseWorker):
             gated = JobGate(subscriber, self.send, time.monotonic, config.tombstone_secs)
+        elif isinstance(subscriber, WorkerRunner):
+            gated = RegistryGate(subscriber, self._is_known)
         if config.max_audio_age_secs is not None and not isinstance(subscriber, WorkerRunner):
             gated = AudioGate(gated)
         await super().subscribe(gated)
         self._names[subscriber.name] = None
         self._announce()
+
+    def _is_known(self, runner: str) -> bool:
+        """Whether what a runner said of its workers still counts; all does without a mesh."""
+        return self._session is None or self._session.directory.announced(runner)
 
     async def unsubscribe(self, subscriber: BusSubscriber) -> None:
         """Remove a subscriber."""

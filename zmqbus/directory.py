@@ -72,6 +72,10 @@ class Directory:
 
     # -- views
 
+    def announced(self, runner: str) -> bool:
+        """Whether workers of a runner are known of; not any more once it has gone."""
+        return runner in self._workers
+
     @property
     def peers(self) -> list[Peer]:
         """The runners on the channel, joined or on their way in or out."""

@@ -4,7 +4,8 @@ Three things pipecat's workers cannot know by themselves:
 
 * A job on a runner that died is never answered. The requester's bus knows which jobs it sent
   where, and answers for the dead with an urgent ERROR response (R24, P03), also to a request that
-  was under way to the bus when the runner went.
+  was under way to the bus when the runner went. What the runner itself says of such a job if it
+  turns out to live is dropped: one job has one answer.
 * A cancel is a system message and overtakes its request: handled first it finds no job, and the
   job then runs to its end although nobody wants it. The gate before the worker keeps such a cancel
   until the request comes, and answers CANCELLED instead of handing it on (R19, P06).
@@ -24,12 +25,12 @@ from pipecat.bus import (
     BusJobResponseUrgentMessage,
     BusJobStreamEndMessage,
     BusMessage,
-    BusSubscriber,
     BusWorkerRegistryMessage,
 )
 from pipecat.pipeline.job_context import JobStatus
 from pipecat.workers.base_worker import BaseWorker
 
+from zmqbus.gate import Gate
 from zmqbus.packets import NodeId
 
 MAX_REMEMBERED_JOBS = 65_536
@@ -49,6 +50,7 @@ class OutstandingJobs:
 
     def __init__(self) -> None:
         self._jobs: dict[Job, tuple[str, NodeId | None]] = {}
+        self._failed: dict[Job, None] = {}
         self._gone: dict[str, str] = {}
 
     def refuse(self, message: BusMessage) -> BusMessage | None:
@@ -66,8 +68,14 @@ class OutstandingJobs:
         if isinstance(message, BusJobRequestMessage) and message.target:
             host = audience[0] if audience else None
             self._jobs[message.job_id, message.target] = message.source, host
+            self._failed.pop((message.job_id, message.target), None)
         elif isinstance(message, BusJobCancelMessage) and message.target:
             self._jobs.pop((message.job_id, message.target), None)
+
+    def is_late(self, message: BusMessage) -> bool:
+        """Whether it answers a job that was answered for the worker when its runner was lost."""
+        job_id = getattr(message, "job_id", None) if self._failed else None
+        return (job_id, message.source) in self._failed
 
     def note_received(self, message: BusMessage) -> None:
         """A message has come."""
@@ -87,10 +95,16 @@ class OutstandingJobs:
         ]
         for job_id, worker, _ in jobs:
             del self._jobs[job_id, worker]
+            self._failed[job_id, worker] = None
         self._gone.update(dict.fromkeys(names, reason))
-        while len(self._gone) > MAX_REMEMBERED_NAMES:
-            del self._gone[next(iter(self._gone))]
+        _shorten(self._gone, MAX_REMEMBERED_NAMES)
+        _shorten(self._failed, MAX_REMEMBERED_JOBS)
         return [_error(job_id, worker, source, reason) for job_id, worker, source in jobs]
+
+
+def _shorten(memory: dict[Any, Any], most: int) -> None:
+    while len(memory) > most:
+        del memory[next(iter(memory))]
 
 
 def _error(job_id: str, worker: str, source: str, reason: str) -> BusMessage:
@@ -103,8 +117,8 @@ def _error(job_id: str, worker: str, source: str, reason: str) -> BusMessage:
     )
 
 
-class JobGate(BusSubscriber):
-    """Stands before a worker and sees every message just before the worker handles it.
+class JobGate(Gate):
+    """Hands each request on once, and none that was cancelled.
 
     Args:
         worker: The worker.
@@ -120,25 +134,13 @@ class JobGate(BusSubscriber):
         clock: Callable[[], float],
         keep_secs: float,
     ) -> None:
+        super().__init__(worker)
         self.worker = worker
         self._answer = answer
         self._clock = clock
         self._keep_secs = keep_secs
         self._cancelled: dict[Job, float] = {}
         self._handed_on: dict[Job, float] = {}
-
-    def __str__(self) -> str:
-        return str(self.worker)
-
-    @property
-    def name(self) -> str:
-        """The worker's name."""
-        return self.worker.name
-
-    def accepts_bus_message(self, message: BusMessage) -> bool:
-        """Whether the worker takes the message; a pipecat without the question takes all."""
-        accepts: Any = getattr(self.worker, "accepts_bus_message", None)
-        return accepts is None or bool(accepts(message))
 
     async def on_bus_message(self, message: BusMessage) -> None:
         """Hand a message on, unless it is a repeat, was cancelled, or cancels what has not come."""
@@ -147,7 +149,7 @@ class JobGate(BusSubscriber):
                 return
             if isinstance(message, BusJobRequestMessage) and await self._ends(message):
                 return
-        await self.worker.on_bus_message(message)
+        await super().on_bus_message(message)
 
     def _keeps(self, cancel: BusJobCancelMessage) -> bool:
         """Keep a cancel whose request has not come; True if it was kept."""

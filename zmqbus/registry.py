@@ -15,14 +15,19 @@ from loguru import logger
 from pipecat.bus import WorkerBus
 from pipecat.workers.runner import WorkerRunner
 
+from zmqbus.gate import Gate
+
 _warned: set[str] = set()
 
 
 def runner_of(bus: WorkerBus) -> WorkerRunner | None:
     """The runner that has subscribed to the bus."""
     for subscription in _subscriptions(bus):
-        if isinstance(subscription.subscriber, WorkerRunner):
-            return subscription.subscriber
+        subscriber = subscription.subscriber
+        if isinstance(subscriber, Gate):
+            subscriber = subscriber.subscriber
+        if isinstance(subscriber, WorkerRunner):
+            return subscriber
     return None
 
 

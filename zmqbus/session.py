@@ -162,6 +162,9 @@ class Session:
         message = self._reception.take(self.channel, body, node)
         if message is None:
             return
+        if self._jobs.is_late(message):
+            self._reception.dropped["late_answer"] += 1
+            return
         if isinstance(message, BusWorkerRegistryMessage):
             self.directory.note_registry(message)
         self._jobs.note_received(message)

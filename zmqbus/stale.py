@@ -13,11 +13,11 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from math import inf
-from typing import Any
 
-from pipecat.bus import BusFrameMessage, BusMessage, BusSubscriber
+from pipecat.bus import BusFrameMessage, BusMessage
 from pipecat.frames.frames import AudioRawFrame
 
+from zmqbus.gate import Gate
 from zmqbus.packets import NodeId
 
 ANNOUNCE_SECS = 0.5
@@ -100,34 +100,14 @@ class StaleAudio:
             self._announce(node, count, where)
 
 
-class AudioGate(BusSubscriber):
-    """Stands before a subscriber and skips the audio that has become stale in its inbox.
-
-    Args:
-        subscriber: The subscriber.
-    """
-
-    def __init__(self, subscriber: BusSubscriber) -> None:
-        self.subscriber = subscriber
-
-    def __str__(self) -> str:
-        return str(self.subscriber)
-
-    @property
-    def name(self) -> str:
-        """The subscriber's name."""
-        return self.subscriber.name
-
-    def accepts_bus_message(self, message: BusMessage) -> bool:
-        """Whether the subscriber takes the message; a pipecat without the question takes all."""
-        accepts: Any = getattr(self.subscriber, "accepts_bus_message", None)
-        return accepts is None or bool(accepts(message))
+class AudioGate(Gate):
+    """Skips the audio that has become stale in a subscriber's inbox."""
 
     async def on_bus_message(self, message: BusMessage) -> None:
         """Hand a message on, unless it is stale."""
         arrival: _Arrival | None = getattr(message, _ARRIVAL, None)
         if arrival is None or not arrival.is_stale():
-            await self.subscriber.on_bus_message(message)
+            await super().on_bus_message(message)
 
 
 def _is_audio(message: BusMessage) -> bool:
