@@ -19,7 +19,7 @@ from chaos.ledger import read
 from chaos.schedule import ACTORS, Fault, Kind
 from chaos.verdict import Life, Spell
 
-START_SECS = 40.0
+START_SECS = 100.0
 SETTLE_SECS = 40.0
 _TESTS = Path(__file__).parent.parent
 
