@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from support.net_ends import TIMEOUT_SECS, Ends, Recorder
 
 from zmqbus.config import DEFAULT, MeshConfig
 from zmqbus.net.transport import Transport
+from zmqbus.packets import Plane
 
 SMALL = MeshConfig(max_message_bytes=1_000, batch_bytes=1_000, max_packet_bytes=20_000)
 
@@ -292,6 +295,31 @@ async def test_flood_leaves_the_loop_to_others(ends: Ends) -> None:
     planes = 2
     most = max(after - before for before, after in zip(rounds, rounds[1:], strict=False))
     assert most <= 2 * planes * DEFAULT.batch_msgs
+
+
+@pytest.mark.parametrize("plane", Plane)
+async def test_blocked_loop_hears_heartbeats_behind_all_that_may_be_sent(
+    plane: Plane, ends: Ends
+) -> None:
+    """The I/O thread goes on reading: a busy process keeps its links, and lives (R16, R17, R20)."""
+    most = 2_000
+    brief = MeshConfig(
+        heartbeat_secs=0.1, link_timeout_secs=0.3, window_msgs=64, system_hwm_msgs=most // 2
+    )
+    a, b = await ends.open(config=replace(brief, window_msgs=most)), await ends.open(config=brief)
+    await a.dial(1, b)
+    await b.read(a, b"t")
+    for _ in range(most):
+        if plane is Plane.DATA:
+            a.transport.publish(b"t" + bytes(1_000))
+        else:
+            a.transport.send(1, bytes(1_000))
+    await asyncio.sleep(0)
+    time.sleep(5 * brief.link_timeout_secs)  # noqa: ASYNC251 - the loop is blocked on purpose
+    got = b.told.data if plane is Plane.DATA else b.told.system
+    await b.told.until(lambda: len(got) == most)
+    assert a.told.links == [(1, True)]
+    assert a.told.readers == [(b"t", True)]
 
 
 async def test_handler_that_raises_loses_no_other_frame(ends: Ends) -> None:

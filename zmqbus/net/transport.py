@@ -162,7 +162,8 @@ class Transport:
         self._said = Said(self._handler.turned_away)
         router = self._new_bound(zmq.ROUTER)
         router.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        router.setsockopt(zmq.RCVHWM, 2 * config.system_hwm_msgs)
+        # Never met by a peer that keeps to R16: at a mark libzmq hears no heartbeat.
+        router.setsockopt(zmq.RCVHWM, 4 * config.system_hwm_msgs)
         pub = self._new_bound(zmq.XPUB)
         pub.setsockopt(zmq.XPUB_VERBOSE, 1)
         pub.setsockopt(zmq.MAXMSGSIZE, SUBSCRIPTION_BYTES)
@@ -175,7 +176,10 @@ class Transport:
         self._system = SystemIntake(router, *served, self._guarded[0])
         self._readers = ReaderIntake(pub, *served, self._guarded[1])
         sub = self._new(zmq.SUB)
-        sub.setsockopt(zmq.RCVHWM, config.window_msgs)
+        # No mark: the senders' windows bound what is on the way (R17). At a mark libzmq stops reading
+        # and so hears no heartbeat, cuts the living connection, and may abort the process when it is
+        # made again (libzmq#3937).
+        sub.setsockopt(zmq.RCVHWM, 0)
         self._data = DataIntake(sub, batch_msgs, self._handler)
         self._attachments = self._watch_attachments(sub)
         for source in (self._system, self._readers, self._data, self._attachments):
