@@ -23,6 +23,10 @@ from zmqbus.net.sockets import (
 from zmqbus.net.turns import Source
 
 
+REFUSAL_BYTES = 4096
+"""The largest frame taken from what is dialled, which says nothing but why it refuses."""
+
+
 class Dial(Source):
     """A DEALER that connects to one endpoint, and again whenever the connection breaks.
 
@@ -72,6 +76,8 @@ class Dial(Source):
         self._limit_msgs = 2 * config.system_hwm_msgs
         try:
             self.socket.setsockopt(zmq.SNDHWM, self._limit_msgs)
+            self.socket.setsockopt(zmq.RCVHWM, 0)  # see `Transport` on libzmq#3937
+            self.socket.setsockopt(zmq.MAXMSGSIZE, REFUSAL_BYTES)
             self.socket.setsockopt(zmq.IPV6, ":" in endpoint.host)
             attempts.present(self.socket)
             pair = monitor(context, self.socket, LinkNews.EVENTS)

@@ -176,9 +176,9 @@ class Transport:
         self._system = SystemIntake(router, *served, self._guarded[0])
         self._readers = ReaderIntake(pub, *served, self._guarded[1])
         sub = self._new(zmq.SUB)
-        # No mark: the senders' windows bound what is on the way (R17). At a mark libzmq stops reading
-        # and so hears no heartbeat, cuts the living connection, and may abort the process when it is
-        # made again (libzmq#3937).
+        # No mark: the senders' windows bound what is on the way (R17). At a mark libzmq reads no
+        # more, hears no heartbeat, cuts the living connection, and may abort the process when it
+        # is made again (libzmq#3937).
         sub.setsockopt(zmq.RCVHWM, 0)
         self._data = DataIntake(sub, batch_msgs, self._handler)
         self._attachments = self._watch_attachments(sub)
