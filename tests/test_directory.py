@@ -107,6 +107,19 @@ def test_close_tells_whose_workers_were_known(directory: Directory) -> None:
     assert directory.close() == ["ra", "rb"]
 
 
+def test_only_the_last_announcement_of_a_runner_that_is_there_is_its_newest(
+    directory: Directory,
+) -> None:
+    """Neither an earlier one, nor one of a predecessor of the same name, nor any once it went."""
+    before, now = (BusWorkerRegistryMessage(source="rb", runner="rb", workers=[]) for _ in "12")
+    directory.note_registry(before)
+    assert directory.is_newest(before)
+    directory.forget("rb")
+    assert not directory.is_newest(before)
+    directory.note_registry(now)
+    assert [directory.is_newest(message) for message in (before, now)] == [False, True]
+
+
 async def test_worker_is_found_wherever_it_is(directory: Directory) -> None:
     """Here, there, already or later; who waits is woken by the announcement."""
     announce(directory, "ra", "desk")

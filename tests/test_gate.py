@@ -37,14 +37,14 @@ async def test_gate_hands_on_the_very_message() -> None:
     assert inbox.messages[0] is message
 
 
-async def test_registry_message_of_a_runner_that_has_gone_is_kept_from_the_runner() -> None:
+async def test_announcement_that_does_not_count_any_more_is_kept_from_the_runner() -> None:
     """Registered after its runner was forgotten, a worker would be listed for ever (F3)."""
-    inbox, known = Inbox("runner"), {"here"}
-    gate = RegistryGate(inbox, known.__contains__)
     messages = [
         BusWorkerRegistryMessage(source=runner, runner=runner, workers=[])
         for runner in ("here", "gone")
     ]
+    inbox = Inbox("runner")
+    gate = RegistryGate(inbox, lambda message: message is messages[0])
     for message in (*messages, data("x", source="gone")):
         await gate.on_bus_message(message)
     assert [m.source for m in inbox.messages] == ["here", "gone"]

@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from inspect import signature
 from typing import Any
 
-from pipecat.bus import BusMessage, BusSubscriber, WorkerBus
+from pipecat.bus import BusMessage, BusSubscriber, BusWorkerRegistryMessage, WorkerBus
 from pipecat.bus.serializers.base import MessageSerializer
 from pipecat.utils.base_object import BaseObject
 from pipecat.workers.base_worker import BaseWorker
@@ -244,16 +244,16 @@ class ZmqBus(WorkerBus):
         if isinstance(subscriber, BaseWorker):
             gated = JobGate(subscriber, self.send, time.monotonic, config.tombstone_secs)
         elif isinstance(subscriber, WorkerRunner):
-            gated = RegistryGate(subscriber, self._is_known)
+            gated = RegistryGate(subscriber, self._is_newest)
         if config.max_audio_age_secs is not None and not isinstance(subscriber, WorkerRunner):
             gated = AudioGate(gated)
         await super().subscribe(gated)
         self._names[subscriber.name] = None
         self._announce()
 
-    def _is_known(self, runner: str) -> bool:
+    def _is_newest(self, message: BusWorkerRegistryMessage) -> bool:
         """Whether what a runner said of its workers still counts; all does without a mesh."""
-        return self._session is None or self._session.directory.announced(runner)
+        return self._session is None or self._session.directory.is_newest(message)
 
     async def unsubscribe(self, subscriber: BusSubscriber) -> None:
         """Remove a subscriber."""

@@ -30,8 +30,7 @@ class Directory:
     def __init__(self, core: Node, channel: Channel) -> None:
         self._core = core
         self._channel = channel
-        self._workers: dict[str, tuple[str, ...]] = {}
-        self._roots: dict[str, tuple[str, ...]] = {}
+        self._announced: dict[str, BusWorkerRegistryMessage] = {}
         self._last: dict[NodeId, Peer] = {}
         self._bell = Bell()
         self._closed = False
@@ -40,9 +39,7 @@ class Directory:
 
     def note_registry(self, message: BusWorkerRegistryMessage) -> None:
         """A runner, perhaps our own, has announced its workers."""
-        entries = message.workers
-        self._workers[message.runner] = tuple(entry.name for entry in entries)
-        self._roots[message.runner] = tuple(e.name for e in entries if e.parent is None)
+        self._announced[message.runner] = message
         self._bell.ring()
 
     def note_joined(self, node: NodeId, interest: Interest) -> Peer:
@@ -53,28 +50,30 @@ class Directory:
 
     def note_gone(self, node: NodeId, interest: Interest, state: str) -> Peer:
         """A peer that had joined has gone; as it was last seen."""
-        workers = self._workers.get(interest.runner, ())
-        return replace(
-            self._last.pop(node), state=state, subscribers=interest.subscribers, workers=workers
-        )
+        last, workers = self._last.pop(node), self._workers_of(interest.runner)
+        return replace(last, state=state, subscribers=interest.subscribers, workers=workers)
 
     def forget(self, runner: str) -> tuple[str, ...]:
         """A runner's workers are gone; returns the root workers among them."""
-        self._workers.pop(runner, None)
+        message = self._announced.pop(runner, None)
         self._bell.ring()
-        return self._roots.pop(runner, ())
+        return tuple(e.name for e in message.workers if e.parent is None) if message else ()
 
     def close(self) -> list[str]:
         """End all waiting; returns the runners whose workers were known."""
         self._closed = True
         self._bell.ring()
-        return list(self._workers)
+        return list(self._announced)
 
     # -- views
 
-    def announced(self, runner: str) -> bool:
-        """Whether workers of a runner are known of; not any more once it has gone."""
-        return runner in self._workers
+    def is_newest(self, message: BusWorkerRegistryMessage) -> bool:
+        """Whether it is what its runner announced last; no more so once the runner has gone."""
+        return self._announced.get(message.runner) is message
+
+    def _workers_of(self, runner: str) -> tuple[str, ...]:
+        message = self._announced.get(runner)
+        return tuple(entry.name for entry in message.workers) if message else ()
 
     @property
     def peers(self) -> list[Peer]:
@@ -99,7 +98,7 @@ class Directory:
             pid=known.hello.pid if known else 0,
             endpoint=known.hello.endpoints[0] if known else "",
             subscribers=interest.subscribers,
-            workers=self._workers.get(interest.runner, ()),
+            workers=self._workers_of(interest.runner),
             rtt_secs=known.rtt_secs if known else None,
             lag_secs=known.lag_secs if known else 0.0,
             behind_msgs=self._channel.outlets[Plane.DATA].behind_msgs(node),
@@ -135,7 +134,7 @@ class Directory:
         """See `ZmqBus.wait_for_worker`."""
 
         def announced() -> str | None:
-            return next((r for r, workers in self._workers.items() if name in workers), None)
+            return next((r for r in self._announced if name in self._workers_of(r)), None)
 
         return await self._wait_for(announced, f"worker {name!r}", timeout_secs)
 
@@ -155,5 +154,7 @@ class Directory:
 
     def _known(self) -> str:
         peers = ", ".join(map(str, self.peers)) or "none"
-        workers = ", ".join(sorted(w for ws in self._workers.values() for w in ws)) or "none"
+        workers = (
+            ", ".join(sorted(w for r in self._announced for w in self._workers_of(r))) or "none"
+        )
         return f"peers: {peers}; workers: {workers}"

@@ -41,20 +41,24 @@ class Gate(BusSubscriber):
 
 
 class RegistryGate(Gate):
-    """Keeps from a runner what is said of the workers of another one that has gone meanwhile (F3).
+    """Keeps from a runner what another one said of its workers before it went (F3).
 
-    The registry has already forgotten them; registered after that they would stay for ever.
+    The registry forgets the workers of a runner that goes; registered after that they would stay,
+    also beside those of a successor of the same name. So only what each said last is handed on,
+    which is always all there is to say.
 
     Args:
         runner: The runner.
-        is_known: Whether workers of a runner of this name are known of now.
+        is_newest: Whether a message is what its runner said last, and the runner is still there.
     """
 
-    def __init__(self, runner: BusSubscriber, is_known: Callable[[str], bool]) -> None:
+    def __init__(
+        self, runner: BusSubscriber, is_newest: Callable[[BusWorkerRegistryMessage], bool]
+    ) -> None:
         super().__init__(runner)
-        self._is_known = is_known
+        self._is_newest = is_newest
 
     async def on_bus_message(self, message: BusMessage) -> None:
-        """Hand a message on, unless its runner has gone."""
-        if not isinstance(message, BusWorkerRegistryMessage) or self._is_known(message.runner):
+        """Hand a message on, unless it is an announcement that does not count any more."""
+        if not isinstance(message, BusWorkerRegistryMessage) or self._is_newest(message):
             await super().on_bus_message(message)
