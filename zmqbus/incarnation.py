@@ -36,7 +36,7 @@ from zmqbus.core.outbox import (
 from zmqbus.core.peers import Whereabouts
 from zmqbus.errors import WireError
 from zmqbus.keys import Keys, PublicKey
-from zmqbus.net.probe import probe
+from zmqbus.net.probe import is_deserted
 from zmqbus.net.transport import Transport
 from zmqbus.packets import NOBODY, NodeId, Packet, Plane
 
@@ -336,7 +336,7 @@ class Incarnation:
         self.settle()
 
     async def _probe(self, dial: int, endpoint: str) -> None:
-        if await probe(endpoint, self._config.grace_secs) == "refused":
+        if await is_deserted(endpoint, self._config.grace_secs):
             self.core.refused(dial, self.now())
             self.settle()
 

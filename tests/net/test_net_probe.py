@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from zmqbus.net.probe import probe
+from zmqbus.net.probe import is_deserted, probe
 
 
 async def test_listener_is_open_and_refused_when_it_has_gone() -> None:
@@ -17,6 +17,25 @@ async def test_listener_is_open_and_refused_when_it_has_gone() -> None:
         endpoint = f"tcp://127.0.0.1:{server.getsockname()[1]}"
         assert await probe(endpoint, 10) == "open"
     assert await probe(endpoint, 10) == "refused"
+
+
+async def test_port_that_closes_a_moment_after_its_connections_is_deserted() -> None:
+    """So a killed process is lost at once, whichever of its descriptors ends first (R20, R22)."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        endpoint = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        asyncio.get_running_loop().add_reader(server, _end, server)  # once the first look is here
+        assert await is_deserted(endpoint, 10)
+
+
+def _end(server: socket.socket) -> None:
+    asyncio.get_running_loop().remove_reader(server)
+    server.close()
+
+
+async def test_port_that_stays_open_is_not_deserted() -> None:
+    """Somebody may only have lost a connection (R20)."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert not await is_deserted(f"tcp://127.0.0.1:{server.getsockname()[1]}", 10)
 
 
 async def test_probe_ends_with_a_reset() -> None:

@@ -12,6 +12,19 @@ from zmqbus.net.endpoint import Endpoint, parse_dialable
 
 Verdict = Literal["open", "refused", "unreachable"]
 
+_LOOK_AGAIN_SECS = 0.05
+
+
+async def is_deserted(endpoint: str, timeout_secs: float) -> bool:
+    """Whether its host says that nobody listens at an endpoint any more.
+
+    Looks twice: of a process that is killed, connections may end a moment before its port.
+    """
+    if await probe(endpoint, timeout_secs) == "refused":
+        return True
+    await asyncio.sleep(_LOOK_AGAIN_SECS)
+    return await probe(endpoint, timeout_secs) == "refused"
+
 
 async def probe(endpoint: str, timeout_secs: float) -> Verdict:
     """Connect, and hang up at once.
