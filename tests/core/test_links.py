@@ -15,12 +15,8 @@ from zmqbus.core.outbox import (
     Probe,
     Send,
 )
-from zmqbus.core.peers import PeerState
-from zmqbus.packets import (
-    Bye,
-    Refusal,
-    Refuse,
-)
+from zmqbus.core.peers import PeerState, Whereabouts
+from zmqbus.packets import NOBODY, Bye, Hello, Refusal, Refuse, Status
 
 
 def test_silent_address_is_hung_up() -> None:
@@ -164,3 +160,19 @@ def test_expelled_peer_is_lost_and_not_called_again() -> None:
     assert ANNE not in s.node.peers
     s.node.discovered(("tcp://anne",), s.now, ANNE)
     assert s.node.take_actions() == []
+
+
+def test_hello_after_a_reconnect_is_for_whoever_listens_until_the_peer_has_answered() -> None:
+    """Another node may have the port now: it answers, and the dead is found out (R5, R5a)."""
+    s = Scripted()
+    s.meet(ANNE, "anne")
+    s.clear()
+    s.link_down("tcp://anne")
+    s.link_up("tcp://anne")
+    assert len(s.sent(Hello, NOBODY)) == len(s.sent(Hello)) == 1
+    s.say(Status(s.token(), True, met=5))
+    s.clear()
+
+    s.node.moved(Whereabouts("host", 1, ("tcp://new",), ("tcp://new/data",)), s.now)
+    s.step()
+    assert len(s.sent(Hello, ANNE)) == len(s.sent(Hello)) == 1

@@ -175,7 +175,7 @@ def test_node_that_moved_says_so_until_it_is_heard() -> None:
     assert len(s.sent(Hello, ANNE)) == 2
 
     s.link_up("tcp://bert")
-    assert s.sent(Hello, BERT)[0].endpoints == ("tcp://new",)
+    assert s.sent(Hello, NOBODY)[0].endpoints == ("tcp://new",)
 
 
 def test_broken_link_has_all_addresses_of_the_peer_tried_at_once() -> None:

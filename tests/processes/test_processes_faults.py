@@ -169,6 +169,7 @@ async def test_port_of_a_dead_process_gets_none_of_its_mail() -> None:
         await open_listener(sites[1], desks[1], at)
         await desks[1].bus.send(event("to the heir"))
         assert await sites[1].journal.wait("listener", "heard") == ["to the heir"]
+        await desks[0].journal.wait("bus", "lost")
         assert len(desks[0].journal.of("bus", "joined")) == 1
         for desk in desks:
             await desk.close()

@@ -104,7 +104,7 @@ class Contacts:
             known=self.dials.nodes,
             met=peer.met if peer else 0,
         )
-        addressee = state.node if state.node and state.owned else NOBODY
+        addressee = state.node if state.node and state.proven else NOBODY
         self._out.actions.append(Send(dial, addressee, hello))
         self._timers.set(("hello", dial), now + self._config.hello_retry_secs)
 
