@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from time import monotonic
+from collections.abc import Callable
 
+import pytest
 from support.journal import TIMEOUT_SECS
 
+from zmqbus import slices
 from zmqbus.slices import SLICE_SECS, Slices
+
+Make = Callable[[float], "Worked"]
 
 
 class Worked:
-    """What was worked on, and when the loop turned in between.
+    """What was worked on, and when the loop turned in between; time passes only while it is.
 
     Args:
-        slow: Whether each item takes a whole slice.
+        item_secs: How long each item takes.
     """
 
-    def __init__(self, *, slow: bool) -> None:
+    def __init__(self, item_secs: float) -> None:
         self.log: list[str] = []
         self.slices: Slices[str] = Slices(self._work, self._done)
-        self._slow = slow
+        self.now = 0.0
+        self._item_secs = item_secs
         self._finished = asyncio.Event()
 
     def _work(self, item: str) -> None:
         self.log.append(item)
-        begun_at = monotonic()
-        while self._slow and monotonic() < begun_at + SLICE_SECS:
-            pass
+        self.now += self._item_secs
 
     def _done(self) -> None:
         self.log.append("|")
@@ -40,16 +43,28 @@ class Worked:
             await self._finished.wait()
 
 
-async def test_work_that_fits_is_done_at_once() -> None:
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Makes work whose clock is that of the slices."""
+
+    def make(item_secs: float) -> Worked:
+        worked = Worked(item_secs)
+        monkeypatch.setattr(slices, "monotonic", lambda: worked.now)
+        return worked
+
+    return make
+
+
+async def test_work_that_fits_is_done_at_once(make: Make) -> None:
     """What takes no time waits for no turn of the loop."""
-    worked = Worked(slow=False)
+    worked = make(SLICE_SECS / 4)
     worked.slices.add("abc")
     assert worked.log == ["a", "b", "c", "|"]
 
 
-async def test_long_work_lets_the_loop_turn() -> None:
+async def test_long_work_lets_the_loop_turn(make: Make) -> None:
     """Of what takes long one slice is done at once, and each other one in a turn of its own."""
-    worked, loop = Worked(slow=True), asyncio.get_running_loop()
+    worked, loop = make(SLICE_SECS), asyncio.get_running_loop()
     worked.slices.add("abc")
     assert worked.log == ["a", "|"]
     loop.call_soon(worked.log.append, "urgent")
@@ -57,9 +72,9 @@ async def test_long_work_lets_the_loop_turn() -> None:
     assert worked.log == ["a", "|", "b", "|", "urgent", "c", "|"]
 
 
-async def test_what_is_added_later_waits_its_turn() -> None:
+async def test_what_is_added_later_waits_its_turn(make: Make) -> None:
     """Nothing overtakes what waits."""
-    worked = Worked(slow=True)
+    worked = make(SLICE_SECS)
     worked.slices.add("ab")
     worked.slices.add("c")
     assert len(worked.slices) == 2
@@ -67,9 +82,9 @@ async def test_what_is_added_later_waits_its_turn() -> None:
     assert [item for item in worked.log if item != "|"] == ["a", "b", "c"]
 
 
-async def test_finish_does_all_at_once_and_nothing_twice() -> None:
+async def test_finish_does_all_at_once_and_nothing_twice(make: Make) -> None:
     """Whoever cannot wait has the rest done in order, and the turn that was due does nothing."""
-    worked = Worked(slow=True)
+    worked = make(SLICE_SECS)
     worked.slices.add("abc")
     worked.slices.finish()
     assert worked.log == ["a", "|", "b", "c"]
@@ -77,9 +92,9 @@ async def test_finish_does_all_at_once_and_nothing_twice() -> None:
     assert worked.log == ["a", "|", "b", "c", "|"]
 
 
-async def test_clear_drops_what_waits_and_calls_nobody() -> None:
+async def test_clear_drops_what_waits_and_calls_nobody(make: Make) -> None:
     """After a clear the queue works on as if new."""
-    worked = Worked(slow=True)
+    worked = make(SLICE_SECS)
     worked.slices.add("ab")
     worked.slices.clear()
     assert len(worked.slices) == 0
