@@ -14,6 +14,7 @@ from support.buses import Inbox, Mesh, data, open_mesh, until
 from support.journal import TIMEOUT_SECS
 
 from zmqbus import MeshConfig, ZmqBus
+from zmqbus.bell import Bell
 from zmqbus.core.outbox import Delivered
 from zmqbus.packets import NodeId, Plane
 from zmqbus.stale import SKIPPED_HERE, SKIPPED_THERE, AudioGate, StaleAudio
@@ -45,12 +46,14 @@ class Clocked:
     def __init__(self, max_age_secs: float | None = 1.0) -> None:
         self.now = 100.0
         self.told: list[tuple[NodeId, int, str]] = []
+        self.bell = Bell()
         self.stale = StaleAudio(max_age_secs, lambda: self.now, self._tell)
         self.inbox = Inbox("b")
         self.gate = AudioGate(self.inbox)
 
     def _tell(self, *told: object) -> None:
         self.told.append(told)  # type: ignore[arg-type]
+        self.bell.ring()
 
     async def take(self, message: BusMessage, waited_secs: float) -> bool:
         """Let a message arrive, wait, and come to its turn; returns whether it was handed on."""
@@ -116,11 +119,11 @@ async def test_frame_that_several_subscribers_skip_is_counted_once() -> None:
 
 async def test_skipped_frames_are_announced_together() -> None:
     """By sender and by place, once in a while, each once."""
-    clocked, announced = Clocked(), asyncio.Event()
+    clocked = Clocked()
     for node, where in ((NODE, SKIPPED_HERE), (OTHER, SKIPPED_THERE), (NODE, SKIPPED_HERE)):
         clocked.stale.skipped(node, where)
-    asyncio.get_running_loop().call_later(0.6, announced.set)
-    await announced.wait()
+    assert clocked.told == []
+    assert await clocked.bell.wait(TIMEOUT_SECS)
     assert clocked.told == [(NODE, 2, SKIPPED_HERE), (OTHER, 1, SKIPPED_THERE)]
     clocked.stale.announce()
     assert len(clocked.told) == 2
