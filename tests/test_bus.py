@@ -282,14 +282,19 @@ async def test_stop_from_an_event_handler_ends_the_bus(mesh: Mesh) -> None:
 
 
 async def test_messages_sent_just_before_a_stop_arrive(mesh: Mesh) -> None:
-    """The last words of a runner are not lost, on either plane (P18)."""
-    a, _, _, inbox_b = await mesh.pair()
+    """The last words of a runner come before its goodbye, on both planes (P18)."""
+    a, _, b, inbox_b = await mesh.pair()
+    before_goodbye = asyncio.get_running_loop().create_future()
+    b.add_event_handler(
+        "on_peer_left", lambda bus, *_: before_goodbye.set_result(bus.stats().received_msgs)
+    )
     for number in range(300):
         await a.send(data(number))
     await a.send(urgent(1))
     await a.stop()
     await inbox_b.wait(301)
     assert inbox_b.texts == [str(n) for n in range(300)]
+    assert await asyncio.wait_for(before_goodbye, TIMEOUT_SECS) == 301
 
 
 async def test_restarted_bus_is_a_new_node_that_meets_everybody_again(mesh: Mesh) -> None:

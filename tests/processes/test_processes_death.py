@@ -85,13 +85,17 @@ async def test_job_on_a_runner_that_says_goodbye_without_answering_ends_with_an_
 
 async def test_job_on_a_runner_that_leaves_is_cancelled() -> None:
     """A runner that stops in mid-job has its last word heard: CANCELLED, and no error (P18)."""
-    async with desk_and_victim() as (client, _, victim):
+    desk = make_desk()
+    async with desk_and_victim(desk) as (client, _, victim):
         errors: list[str] = []
         asking = asyncio.create_task(hold(client, errors))
         await victim.journal.wait("server", "started")
         await victim.close()
         await asyncio.wait_for(asking, TIMEOUT_SECS)
         assert errors == []
+        assert desk.journal.of("client", "response") == [
+            ["BusJobResponseMessage", "server", "CANCELLED", True]
+        ]
 
 
 async def test_same_job_reaches_the_restarted_worker() -> None:
