@@ -74,6 +74,7 @@ def test_health_of_a_peer_is_that_of_its_links_and_streams() -> None:
         planes = peer.system_up, peer.data_out, peer.data_in
         return (*planes, peer.open_gaps, peer.closed_gaps)
 
+    assert directory.peers[0].endpoint == "tcp://anne"
     assert health() == (True, True, True, 0, 0)
     s.say(batch(2, b"b"))
     assert health() == (True, True, True, 1, 0)

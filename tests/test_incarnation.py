@@ -9,7 +9,14 @@ import ifaddr
 import pytest
 from support.buses import Inbox, Mesh, data, open_mesh, until
 
-from zmqbus import incarnation
+from zmqbus import ZmqBus, incarnation
+
+MOVED = {"tcp://127.0.0.3", "tcp://127.0.0.4"}
+
+
+def reached_at(bus: ZmqBus) -> set[str]:
+    """Hosts where the peers of a bus are reached."""
+    return {peer.endpoint.rpartition(":")[0] for peer in bus.peers}
 
 
 class Machine:
@@ -51,8 +58,8 @@ async def test_node_is_reached_where_it_is_now_and_nothing_is_lost(
         await a.publish(data(number))
         if number == 100:
             machine.hosts = ["127.0.0.3", "127.0.0.4"]
-    await until(b, lambda: b.peers[0].endpoint.startswith("tcp://127.0.0.3:"))
-    await until(a, lambda: a.peers[0].endpoint.startswith("tcp://127.0.0.3:"))
+    await until(b, lambda: reached_at(b) <= MOVED)
+    await until(a, lambda: reached_at(a) <= MOVED)
     assert a.endpoint.startswith("tcp://127.0.0.3:")
     for number in range(300, 400):
         await a.publish(data(number))
@@ -61,7 +68,7 @@ async def test_node_is_reached_where_it_is_now_and_nothing_is_lost(
 
     c = await mesh.make(Inbox("c"), bind="tcp://*:*", insecure=True, discovery=discovery)
     await mesh.meet(a, b, c)
-    assert {p.endpoint.rpartition(":")[0] for p in c.peers} == {"tcp://127.0.0.3"}
+    assert reached_at(c) <= MOVED
 
 
 async def test_node_that_is_bound_to_one_address_does_not_look(

@@ -96,7 +96,7 @@ class Directory:
             state=known.state.value if known else "lost",
             host=known.hello.host if known else "",
             pid=known.hello.pid if known else 0,
-            endpoint=known.hello.endpoints[0] if known else "",
+            endpoint=self._core.endpoint_of(known) if known else "",
             subscribers=interest.subscribers,
             workers=self._workers_of(interest.runner),
             rtt_secs=known.rtt_secs if known else None,

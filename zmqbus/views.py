@@ -15,7 +15,7 @@ class Peer:
         state: "connecting", "joined", "busy", "unreachable", "lost" or "left".
         host: Host name it says it runs on.
         pid: Its process id there.
-        endpoint: Address it was reached at.
+        endpoint: Address it is reached at.
         subscribers: Names that messages can be targeted at.
         workers: Workers of its last registry message.
         rtt_secs: Last round trip between the two event loops; None before the first.

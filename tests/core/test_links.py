@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from support.scripted import ANNE, BERT, Scripted, hello, interest
 
 from zmqbus.config import DEFAULT
@@ -176,3 +178,17 @@ def test_hello_after_a_reconnect_is_for_whoever_listens_until_the_peer_has_answe
     s.node.moved(Whereabouts("host", 1, ("tcp://new",), ("tcp://new/data",)), s.now)
     s.step()
     assert len(s.sent(Hello, ANNE)) == len(s.sent(Hello)) == 1
+
+
+def test_peer_is_shown_where_it_is_reached() -> None:
+    """Which need not be the first address that it names: that may not lead here (R31)."""
+    s = Scripted()
+    introduction = hello("anne", endpoints=("tcp://best", "tcp://anne"))
+    s.say(introduction, ANNE, NOBODY)
+    peer = s.node.peers[ANNE]
+    assert s.node.endpoint_of(peer) == "tcp://best"
+    s.link_up("tcp://anne")
+
+    s.say(replace(introduction, heard=s.token()))
+
+    assert s.node.endpoint_of(peer) == "tcp://anne"

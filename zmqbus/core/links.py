@@ -24,7 +24,7 @@ from zmqbus.core.handshake import Handshake
 from zmqbus.core.liveness import Liveness
 from zmqbus.core.outbox import Departure, DialFailed, Outbox, PeerRefused, Probe
 from zmqbus.core.overlay import Overlay
-from zmqbus.core.peers import Whereabouts
+from zmqbus.core.peers import Peer, Whereabouts
 from zmqbus.core.timers import Timers
 from zmqbus.packets import Bye, NodeId, Refuse, Status
 
@@ -92,6 +92,11 @@ class Links:
             self._counters["dials_over_limit"] += len(endpoints)
         else:
             self._contacts.dial(endpoints, node, limit, now)
+
+    def endpoint_of(self, peer: Peer) -> str:
+        """Where a peer is reached; before that, where it says first that it is."""
+        state = self._dials.get(peer.dial) if peer.dial is not None else None
+        return state.endpoint if state else peer.hello.endpoints[0]
 
     # -- what becomes of connections
 

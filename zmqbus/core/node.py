@@ -80,6 +80,10 @@ class Node:
         """The channels this node has open."""
         return self._channels.open_ones
 
+    def endpoint_of(self, peer: Peer) -> str:
+        """Where a peer is reached; before that, where it says first that it is."""
+        return self._links.endpoint_of(peer)
+
     # -- in: from the sockets
 
     def start(self, where: Whereabouts, now: float) -> None:
