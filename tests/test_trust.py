@@ -277,7 +277,7 @@ async def test_no_key_is_ever_shown(mesh: Mesh, monkeypatch: pytest.MonkeyPatch)
             a.peers,
             ring,
             told,
-            *a._node._life.transport._dials.values(),
+            *a._node._life.transport._dials._dials.values(),
         ]
         monkeypatch.setenv("ZMQBUS_KEY", broken)
         try:

@@ -22,7 +22,6 @@ from zmqbus.net.sockets import (
 )
 from zmqbus.net.turns import Source
 
-
 REFUSAL_BYTES = 4096
 """The largest frame taken from what is dialled, which says nothing but why it refuses."""
 

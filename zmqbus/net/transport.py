@@ -17,21 +17,19 @@ from zmqbus.config import MeshConfig
 from zmqbus.errors import InsecureBindError
 from zmqbus.keys import Keys
 from zmqbus.net.attachments import Attachments
-from zmqbus.net.attempts import Attempts, Said
+from zmqbus.net.attempts import Said
 from zmqbus.net.background import run_in_daemon
 from zmqbus.net.binding import Told, bind_beside, bind_error, numeric, told, told_of
 from zmqbus.net.claim import PathClaim
 from zmqbus.net.curve import Credentials, credentials, guard
-from zmqbus.net.dial import Dial
-from zmqbus.net.endpoint import DATA_SUFFIX, Endpoint, parse_advertise, parse_bind, parse_dialable
+from zmqbus.net.dials import Dials
+from zmqbus.net.endpoint import DATA_SUFFIX, parse_advertise, parse_bind
 from zmqbus.net.intake import DataIntake, Handler, ReaderIntake, SystemIntake
 from zmqbus.net.sockets import Sock, check_libzmq, monitor, new_context, new_socket
 from zmqbus.net.turns import Turns
 from zmqbus.net.zap import Doorkeeper
 from zmqbus.packets import NodeId
 
-GOODBYE_SECS = 0.5
-"""How long libzmq may take to send what a dial holds when it is hung up."""
 TERM_SECS = 1.0
 """How long beyond its linger the end of a context may take before it is left alone."""
 SPARE_CONNECTIONS = 64
@@ -86,7 +84,6 @@ class Transport:
         self._handler = handler
         self._config = config
         self._is_open = False
-        self._dials: dict[int, Dial] = {}
         self._own: Credentials | None = credentials(keys) if keys else None
         self._sockets: list[Sock] = []
         self._monitored: list[Sock] = []
@@ -97,7 +94,8 @@ class Transport:
     def __repr__(self) -> str:
         where = self.told.endpoints[0] if self._is_open and self.told.endpoints else "closed"
         attached = len(self._attachments) if self._is_open else 0
-        return f"<Transport {where} [{len(self._dials)} dials, {attached} attached]>"
+        dials = len(self._dials) if self._is_open else 0
+        return f"<Transport {where} [{dials} dials, {attached} attached]>"
 
     @property
     def is_local(self) -> bool:
@@ -138,6 +136,9 @@ class Transport:
         self._turns = Turns(self._loop, self._handler.turn_done)
         self._context = new_context(self._config)
         self._door = Doorkeeper(self._context, self._own, self._knock)
+        self._said = Said(self._handler.turned_away)
+        common = self._handler, self.counters, self._turns, self._own, self._said
+        self._dials = Dials(self._context, self._config, *common)
         self._is_open = True
         try:
             self._make_sockets()
@@ -159,11 +160,9 @@ class Transport:
     def _make_sockets(self) -> None:
         config, batch_msgs, turns = self._config, self._config.batch_msgs, self._turns
         self._door.listen()
-        self._said = Said(self._handler.turned_away)
         router = self._new_bound(zmq.ROUTER)
         router.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        # Never met by a peer that keeps to R16: at a mark libzmq hears no heartbeat.
-        router.setsockopt(zmq.RCVHWM, 4 * config.system_hwm_msgs)
+        router.setsockopt(zmq.RCVHWM, 4 * config.system_hwm_msgs)  # more than R16 allows
         pub = self._new_bound(zmq.XPUB)
         pub.setsockopt(zmq.XPUB_VERBOSE, 1)
         pub.setsockopt(zmq.MAXMSGSIZE, SUBSCRIPTION_BYTES)
@@ -176,9 +175,8 @@ class Transport:
         self._system = SystemIntake(router, *served, self._guarded[0])
         self._readers = ReaderIntake(pub, *served, self._guarded[1])
         sub = self._new(zmq.SUB)
-        # No mark: the senders' windows bound what is on the way (R17). At a mark libzmq reads no
-        # more, hears no heartbeat, cuts the living connection, and may abort the process when it
-        # is made again (libzmq#3937).
+        # No mark, for R17 bounds what is on the way: at a mark libzmq hears no heartbeat either,
+        # cuts the connection, and may abort the process when it is made again (libzmq#3937).
         sub.setsockopt(zmq.RCVHWM, 0)
         self._data = DataIntake(sub, batch_msgs, self._handler)
         self._attachments = self._watch_attachments(sub)
@@ -215,9 +213,7 @@ class Transport:
             return
         self._is_open = False
         self._turns.close()
-        for dial in self._dials.values():
-            dial.close(linger_secs)
-        self._dials.clear()
+        self._dials.close(linger_secs)
         for socket in self._monitored:
             socket.disable_monitor()
         self._door.end()
@@ -240,76 +236,16 @@ class Transport:
     # Sending
 
     def dial(self, dial: int, endpoint: str) -> None:
-        """Connect to the ROUTER of another node, and again whenever the connection breaks.
-
-        Args:
-            dial: A number of the caller's for this link, not in use.
-            endpoint: Numeric tcp or ipc. For anything else, and when descriptors have run out
-                (Z31), `Handler.link_down` tells the reason, and the number is free again.
-        """
-        assert dial not in self._dials, f"dial {dial} is in use"
-        parsed = parse_dialable(endpoint)
-        if parsed is None:
-            self._fail(dial, f"{endpoint} is no address that can be dialled")
-            return
-        self._connect(dial, parsed)
-
-    def _connect(self, number: int, endpoint: Endpoint, attempts: Attempts | None = None) -> None:
-        attempts = attempts or Attempts(str(endpoint), self._own, self._said)
-        common = self._context, number, endpoint, self._config, self._handler, self.counters
-        try:
-            new = Dial(*common, attempts, self._dial_later)
-        except zmq.ZMQError as error:
-            self._fail(number, f"{endpoint} cannot be dialled: {error.strerror}")
-            return
-        self._dials[number] = new
-        self._turns.add(new)
-        self._turns.add(new.news)
-
-    def _dial_later(self, dial: Dial, after_secs: float) -> None:
-        self._loop.call_later(after_secs, self._dial_anew, dial)
-
-    def _dial_anew(self, dial: Dial) -> None:
-        """Put a new connection in place of one that libzmq has given up, or with another key."""
-        if self._is_open and self._dials.get(dial.number) is dial:
-            del self._dials[dial.number]
-            self._close_dial(dial, 0)
-            self._connect(dial.number, dial.endpoint, dial.attempts)
-
-    def _fail(self, dial: int, reason: str) -> None:
-        self.counters["failed_dials"] += 1
-        self._turns.call(partial(self._handler.link_down, dial, reason))
+        """See `Dials.dial`."""
+        self._dials.dial(dial, endpoint)
 
     def hangup(self, dial: int) -> None:
-        """End a link; what was sent on it may take `GOODBYE_SECS` to leave. Unknown: ignored."""
-        old = self._dials.pop(dial, None)
-        if old is not None:
-            self._close_dial(old, GOODBYE_SECS)
-
-    def _close_dial(self, dial: Dial, linger_secs: float) -> None:
-        self._turns.remove(dial)
-        self._turns.remove(dial.news)
-        dial.close(linger_secs)
+        """See `Dials.hangup`."""
+        self._dials.hangup(dial)
 
     def send(self, dial: int, frame: bytes) -> None:
-        """Send a frame on the system plane. Never blocks; order is kept.
-
-        When even the queue of the dial is full, all that waits is dropped, and the link is cut and
-        dialled anew: `Handler.link_down`, later ``link_up``. Sending on an unknown dial does
-        nothing.
-        """
-        to = self._dials.get(dial)
-        if to is None:
-            return
-        if to.send(frame):
-            self._turns.stir(to)
-        else:
-            self.counters["overflows"] += 1
-            del self._dials[dial]
-            self._close_dial(to, 0)
-            reason = "its queue of system messages is full"
-            self._turns.call(partial(self._handler.link_down, dial, reason))
-            self._connect(dial, to.endpoint)
+        """See `Dials.send`."""
+        self._dials.send(dial, frame)
 
     def refuse(self, stranger: bytes, frame: bytes) -> None:
         """Answer whoever sent a system frame, if it is still there (R2)."""
@@ -372,10 +308,7 @@ class Transport:
                 guarded.turn_out()
         everywhere = (own.client, own.server) != (old.client, old.server)
         self._attachments.renew(own, everywhere)
-        for dial in list(self._dials.values()):
-            dial.attempts.renew(own)
-            if everywhere or dial.attempts.is_outdated:
-                self._redial(dial)
+        self._dials.renew(own, everywhere)
         return [node for node, user in users.items() if user not in own.users]
 
     def _rebind(self, own: Credentials) -> None:
@@ -383,12 +316,6 @@ class Transport:
             guard(source.socket, own)
             listener.rebind()
             self._turns.stir(source)
-
-    def _redial(self, dial: Dial) -> None:
-        if dial.news.is_up:
-            reason = "it is made anew with another key"
-            self._turns.call(partial(self._handler.link_down, dial.number, reason))
-        self._dial_anew(dial)
 
     def _knock(self) -> None:
         """The doorkeeper, on its thread, has news."""
