@@ -1,6 +1,6 @@
 """What a process writes down of what it sent and got: an append-only file that survives SIGKILL.
 
-Each record is one `write` of 16 bytes to the page cache, so what was noted before the process
+Each record is one `write` of 20 bytes to the page cache, so what was noted before the process
 died is there. A message is noted before it is sent, and when its handler is called.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-_RECORD = struct.Struct("<BBBBIII")
+_RECORD = struct.Struct("<BBBBIIQ")
 EVERYBODY = 255
 """The actor of a record about a broadcast."""
 
@@ -105,7 +105,7 @@ class Ledger:
         after: int = 0,
     ) -> None:
         """Write a record; see `Record`."""
-        at_ms = time.monotonic_ns() // 1_000_000 & 0xFFFFFFFF
+        at_ms = time.monotonic_ns() // 1_000_000
         os.write(self._file, _RECORD.pack(kind, lane, actor, life, number, after, at_ms))
 
     def close(self) -> None:

@@ -60,6 +60,8 @@ def _unsettled(outcome: Outcome) -> list[str]:
     if not outcome.complete:
         found.append("in the end not all had met and heard each other out")
     for actor, told in outcome.told.items():
+        if told["counters"].get("peers_refused"):
+            found.append(f"{actor} took a peer for a liar, or was taken for one")
         others = [n for n in range(ACTORS) if n != actor]
         for what, prefix in (("peers", "runner"), ("workers", "hand")):
             unknown = {f"{prefix}-{n}" for n in others} - set(told[what])

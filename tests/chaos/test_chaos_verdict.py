@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -177,6 +178,7 @@ def test_departure_after_the_end_is_not_judged() -> None:
     [
         ([], "has no answer"),
         ([Record(Kind.ANSWERED, Outcome.HUNG, 1, number=1)], "hung"),
+        ([Record(Kind.ANSWERED, Outcome.DONE, 1, number=1)], "was answered, and never run"),
         ([Record(Kind.ANSWERED, Outcome.FAILED, 1, number=1)], "failed, and nobody was gone"),
     ],
 )
@@ -191,6 +193,12 @@ def test_job_that_failed_because_its_worker_died_is_right() -> None:
     """An error is the answer when the runner has gone (R24)."""
     asked, answer = Record(Kind.ASKED, 0, 1, number=1), Record(Kind.ANSWERED, 1, 1, number=1)
     assert verdict([asked, peer(Kind.LOST, B_PID), answer], [], b_killed_at=0.0).violations == []
+
+
+def test_job_that_was_run_and_answered_is_right() -> None:
+    """The one that ran it need not have lived on."""
+    done = [Record(Kind.ASKED, 0, 1, number=1), Record(Kind.ANSWERED, 0, 1, number=1)]
+    assert verdict(done, [Record(Kind.SERVED, 0, 0, 0, 1)]).violations == []
 
 
 def test_job_that_was_run_twice_is_blamed() -> None:
@@ -220,3 +228,16 @@ def test_ledger_is_read_as_it_was_written_and_a_torn_end_is_no_record(tmp_path: 
     assert (first.kind, first.lane, first.number, first.after) == (Kind.SENT, Lane.AUDIO, 70_000, 3)
     assert (last.kind, last.actor, last.number) == (Kind.LOST, 2, 4_000_000)
     assert read(tmp_path / "none") == []
+
+
+def test_ledger_of_a_machine_that_runs_for_years_tells_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that wrapped around would excuse, or blame, at random."""
+    ten_years_ms = 10 * 365 * 24 * 3600 * 1000
+    monkeypatch.setattr(time, "monotonic_ns", lambda: ten_years_ms * 10**6)
+    ledger = Ledger(tmp_path / "ledger")
+    ledger.note(Kind.END)
+    ledger.close()
+    (record,) = read(tmp_path / "ledger")
+    assert record.at_ms == ten_years_ms

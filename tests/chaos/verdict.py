@@ -10,8 +10,9 @@ What is promised between a sender and a reader, each one incarnation:
   rest is a beginning without a hole, and all who had joined it are told (R22).
 * Data never comes before a system message that was sent before it (R13a).
 * Nobody is lost who was not killed, and neither cut off nor stopped for longer than a link may be
-  silent (R20, R21).
-* A job is answered, with an error only if the worker's runner was gone, and run once (R24).
+  silent, nor reset while its link was too narrow to connect within the grace (R20, R21).
+* A job is answered, by who has run it or with an error, that only if the worker's runner was gone;
+  and it is run once (R24).
 """
 
 from __future__ import annotations
@@ -280,13 +281,15 @@ def _deaths(
 
 
 def _jobs(lives: Sequence[Life], ledgers: dict[tuple[int, int], list[Record]]) -> Iterator[str]:
-    """Jobs without an answer, failed without a reason, or run twice."""
-    runs: Counter[tuple[int, int, int, int]] = Counter()
+    """Jobs without an answer, answered by nobody, failed without a reason, or run twice."""
+    runs = Counter(
+        (life.actor, r.actor, r.life, r.number)
+        for life in lives
+        for r in ledgers[life.actor, life.life]
+        if r.kind is Kind.SERVED
+    )
     for life in lives:
         records = ledgers[life.actor, life.life]
-        runs.update(
-            (life.actor, r.actor, r.life, r.number) for r in records if r.kind is Kind.SERVED
-        )
         answers = {r.number: r for r in records if r.kind is Kind.ANSWERED}
         for asked in (r for r in records if r.kind is Kind.ASKED):
             answer = answers.get(asked.number)
@@ -296,6 +299,9 @@ def _jobs(lives: Sequence[Life], ledgers: dict[tuple[int, int], list[Record]]) -
                     yield f"{job} has no answer"
             elif answer.lane == Outcome.HUNG:
                 yield f"{job} hung"
+            elif answer.lane == Outcome.DONE:
+                if (asked.actor, life.actor, life.life, asked.number) not in runs:
+                    yield f"{job} was answered, and never run"
             elif answer.lane == Outcome.FAILED and not _gone(asked, answer, records):
                 yield f"{job} failed, and nobody was gone"
     for (worker, actor, life_number, number), times in runs.items():
