@@ -312,6 +312,24 @@ def test_reader_that_is_owed_nothing_is_never_waited_for() -> None:
         assert made.blockers() == []
 
 
+def test_what_others_were_sent_and_have_does_not_count_with_the_next_broadcast() -> None:
+    """Who is owed one message is one behind, whoever keeps the history from shrinking (R17)."""
+    cara = NodeId(b"peercara")
+    made = outlet(ANNE, BERT, cara)
+    made.append(b"a", None)
+    made.give_up_on(cara)
+    made.acknowledge(ANNE, 1)
+    made.acknowledge(BERT, 1)
+    for number in range(2, 9):
+        made.append(b"b", (BERT,))
+        assert made.acknowledge(BERT, number)
+
+    made.append(b"c", None)
+
+    assert made.behind_msgs(ANNE) == 1
+    assert made.blockers() == []
+
+
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
 def test_history_ends_with_the_last_acknowledgement(order: tuple[int, ...]) -> None:
     """In whichever order readers acknowledge, what all have is dropped, and nothing else (R15)."""

@@ -190,7 +190,7 @@ class Outlet:
             return
         if readers is not None:
             self._catch_up(readers)
-        elif self._last_targeted:
+        elif self.head > self._last_broadcast:
             self._catch_up(self.readers)
         number = self._history.add(readers, body, expires_at)
         run = self._runs[-1] if self._runs else None
