@@ -169,7 +169,7 @@ async def stop(pair: Pair, trials: Trials) -> None:
     pair.victim.signal(signal.SIGSTOP)
     trials.add(STOP, await pair.observer.noted("lost", "victim", stopped_at) - stopped_at)
     pair.victim.signal(signal.SIGCONT)
-    await pair.heard_both(time.monotonic())
+    await pair.heard_both(time.monotonic())  # if not, the next trial finds nobody to lose
 
 
 async def cut(pair: Pair, lan: Lan, trials: Trials, longer_secs: float) -> None:
@@ -195,13 +195,13 @@ async def _plugged(pair: Pair, lan: Lan) -> float:
 
 
 async def block(pair: Pair, who: str, secs: float, trials: Trials) -> None:
-    """One of the two lets its loop stand still; nobody may be lost to anybody."""
+    """One of the two lets its loop stand still; nobody may be lost, nor be deaf after that."""
     blocked_at = time.monotonic()
     await (pair.victim if who == PEER else pair.observer).call("block", secs=secs)
-    await pair.heard_both(time.monotonic())
+    heard_at = await pair.heard_both(time.monotonic())
     await asyncio.sleep(_SETTLE_SECS)
     lost = [note for one in (pair.observer, pair.victim) for note in one.said("lost", blocked_at)]
-    trials.add(who, len(lost))
+    trials.add(who, len(lost) if math.isfinite(heard_at) else math.inf)
 
 
 async def measure(count: int, block_secs: float = BLOCK_SECS) -> Trials:

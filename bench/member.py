@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import json
 import os
 import sys
@@ -57,6 +58,7 @@ class Inbox(BusSubscriber):
         delays: How late the dated messages of each sender were, in seconds: since they were due,
             and since they were sent.
         newest: When the newest of them was due.
+        skipped_msgs: How many of them did not come before a later one of the same flow.
         received_msgs: Audio frames taken.
         per_sec: How many of them it takes in a second; None: as fast as it can.
         open: Cleared while its handler does not return.
@@ -66,12 +68,14 @@ class Inbox(BusSubscriber):
         self._name = name
         self.delays: dict[str, list[tuple[float, float]]] = {}
         self.newest: dict[str, float] = {}
+        self.skipped_msgs = 0
         self.received_msgs = 0
         self.per_sec: float | None = None
         self.open = asyncio.Event()
         self.open.set()
         self.bell = Bell()
         self._due = 0.0
+        self._numbers: dict[str, int] = {}
 
     @property
     def name(self) -> str:
@@ -92,7 +96,10 @@ class Inbox(BusSubscriber):
             if not self.open.is_set():
                 await self.open.wait()
         elif isinstance(message, BusJobUpdateMessage | BusJobUpdateUrgentMessage):
-            due, sent = (message.update or {}).values()
+            number, due, sent = (message.update or {}).values()
+            if number:  # the first of a flow is 0
+                self.skipped_msgs += abs(number - self._numbers.get(message.source, -1) - 1)
+            self._numbers[message.source] = number
             self.delays.setdefault(message.source, []).append((now - due, now - sent))
             self.newest[message.source] = due
             self.bell.ring()
@@ -238,6 +245,10 @@ class Member:
         """How many audio frames were taken."""
         return self.inbox.received_msgs
 
+    async def skipped(self) -> int:
+        """`Inbox.skipped_msgs`."""
+        return self.inbox.skipped_msgs
+
     async def received_at_last(self, *, msgs: int, secs: float) -> int:
         """The same, once there are so many or none has come for a while."""
         seen = -1
@@ -253,8 +264,8 @@ class Member:
     async def _flow(self, target: str, every_secs: float, urgent: bool) -> None:
         kind = BusJobUpdateUrgentMessage if urgent else BusJobUpdateMessage
         source, due = self.inbox.name, time.monotonic()
-        while True:
-            update = {"due": due, "sent": time.monotonic()}
+        for number in itertools.count():
+            update = {"number": number, "due": due, "sent": time.monotonic()}
             dated = kind(source=source, target=target, job_id="flow", update=update)
             await self.bus.send(dated)
             due += every_secs
