@@ -55,7 +55,8 @@ class MeshConfig:
         history_msgs: How many unacknowledged messages a stream keeps for repair.
         history_bytes: The same in bytes.
         repair_bytes: How much one request for repair is answered with at once, so that a repair
-            never delays live traffic for long; the rest is asked for again.
+            never delays live traffic for long; the rest is asked for again. Every runner needs the
+            same, or repairs pause.
         early_msgs: How many messages of one sender a receiver holds ahead of a hole, or while its
             subscribers are behind. At least ``window_msgs``.
         early_bytes: The same in bytes. At least ``window_bytes``.

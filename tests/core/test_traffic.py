@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 
 import pytest
@@ -109,6 +110,7 @@ def test_nothing_is_asked_for_while_the_channel_is_stalled(s: Scripted) -> None:
     s.say(Gone(ROOM, Plane.DATA, 2, 2))
     assert delivered(s) == []
     assert s.node.counters["gone_ignored"] == 1
+    assert s.seen(GapRepaired) == []
 
     s.node.stall(s.channel, False, s.now)
     s.step()
@@ -116,6 +118,8 @@ def test_nothing_is_asked_for_while_the_channel_is_stalled(s: Scripted) -> None:
     assert delivered(s) == [b"a"]
     s.wait(DEFAULT.nack_delay_secs)
     assert s.sent(Nack) == [Nack(ROOM, Plane.DATA, 1, 2)]
+    s.say(batch(2, b"b"))
+    assert (len(s.seen(GapOpened)), len(s.seen(GapRepaired))) == (1, 1)
 
 
 def test_peer_that_joins_a_stalled_channel_is_stalled_too() -> None:
@@ -157,6 +161,52 @@ def test_stalled_channel_goes_on_in_portions() -> None:
 
     assert delivered(s) == [b"a", b"a", b"c"]
     assert not s.channel.stalled
+
+
+@pytest.mark.parametrize("every_secs", [0.001, 0.03, 0.1, 0.3])
+def test_repair_over_a_narrow_link_is_asked_for_hardly_more_than_once(every_secs: float) -> None:
+    """While an answer comes in, however slowly, no other is queued behind it (R14, R17)."""
+    s = Scripted(replace(DEFAULT, repair_bytes=16))
+    s.meet(ANNE, "anne")
+    link: deque[int] = deque()
+    answered = sent = 0
+    s.say(batch(161, b"x"))
+    while len(delivered(s)) < 161:
+        s.wait(every_secs)
+        nacks = s.sent(Nack)
+        for nack in nacks[answered:]:
+            link.extend(range(nack.cursor + 1, min(nack.cursor + 16, nack.upto) + 1))
+        answered = len(nacks)
+        if link:
+            sent += 1
+            s.say(batch(link.popleft(), b"x"))
+        assert sent < 1000
+
+    assert answered <= 16
+    assert len(s.seen(GapRepaired)) == 1
+
+
+def test_next_part_of_a_repair_is_asked_for_at_once(s: Scripted) -> None:
+    """A fast link waits for nothing when an answer has come in whole (R14)."""
+    size_bytes = DEFAULT.repair_bytes
+    s.say(batch(4, b"d"))
+    for number in range(1, 4):
+        s.wait(DEFAULT.nack_delay_secs)
+        assert len(s.sent(Nack)) == number
+        s.say(batch(number, bytes(size_bytes)))
+
+    assert len(delivered(s)) == 4
+
+
+def test_answer_is_given_the_time_that_it_takes(s: Scripted) -> None:
+    """On a link with a long round trip nothing is asked for twice (R14)."""
+    s.say(Status(0, True, echo_us=int((s.now - 0.08) * 1e6)))
+    s.say(batch(3, b"c"))
+    s.wait(DEFAULT.nack_delay_secs + 0.15)
+
+    assert len(s.sent(Nack)) == 1
+    s.wait(0.02)
+    assert len(s.sent(Nack)) == 2
 
 
 def test_hole_in_the_stream_of_a_departed_is_forgotten(s: Scripted) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from zmqbus.config import MeshConfig
@@ -24,13 +25,32 @@ from zmqbus.packets import Batch, ChannelId, Gone, Nack, NodeId, Plane, StreamSt
 StreamKey = tuple[ChannelId, NodeId, Plane]
 
 
+@dataclass(slots=True)
+class _Hole:
+    """A hole that is watched.
+
+    Parameters:
+        delay_secs: How long it may stay before it is asked for, or asked for again.
+        asked_upto: Up to which number it was asked for; 0 before it was.
+        awaited_bytes: How much of the answers may still come.
+        ignored: Whether nothing has come since it was last asked for.
+    """
+
+    delay_secs: float
+    asked_upto: int = 0
+    awaited_bytes: int = 0
+    ignored: bool = False
+
+
 class Traffic:
     """The streams to and from all peers of one node.
 
     A hole is asked for after ``nack_delay_secs`` and again with doubling delay, each time with
     what is missing then; whatever is delivered meanwhile makes it another hole and starts afresh.
     A hole that only the sender's word shows (`StreamState.head`, R13) is given
-    ``tail_delay_secs``, since the messages may just be queued on the slower plane.
+    ``tail_delay_secs``, since the messages may just be queued on the slower plane. While an answer
+    is coming in, or one that was not needed, it gets ``nack_max_delay_secs`` from its last message:
+    on a narrow link it takes its time, and answers queued behind it would take ever longer.
 
     Args:
         channels: The open channels.
@@ -52,7 +72,7 @@ class Traffic:
         self._timers = timers
         self._out = out
         self._counters = counters
-        self._delays: dict[StreamKey, float] = {}
+        self._holes: dict[StreamKey, _Hole] = {}
         self._ack_every = max(1, config.window_msgs // 8)
         self._ack_every_bytes = max(1, config.window_bytes // 8)
         self._portion_msgs = config.portion_msgs
@@ -70,9 +90,9 @@ class Traffic:
             self._links.conduct.accuse(node, "batch_empty", now)
             return
         bodies = inlet.accept(batch)
-        if len(bodies) < len(batch.bodies) and inlet.duplicates:
-            self._counters["duplicates"] += inlet.duplicates
-            inlet.duplicates = 0
+        hole = self._holes.get((batch.channel, node, batch.plane))
+        if hole and (bodies or inlet.duplicates):
+            hole.awaited_bytes -= sum(map(len, batch.bodies))
         self._deliver(node, batch.channel, batch.plane, inlet, bodies, now)
 
     def heard_gone(self, node: NodeId, gone: Gone, now: float) -> None:
@@ -97,11 +117,14 @@ class Traffic:
         bodies: list[bytes],
         now: float,
     ) -> None:
+        again, inlet.duplicates = inlet.duplicates, 0
+        if again:
+            self._counters["duplicates"] += again
         if bodies:
             self._out.events.append(Delivered(channel, node, plane, bodies))
             self._acknowledge_in_time(node, plane, inlet, bodies, now)
-        if inlet.hole or (channel, node, plane) in self._delays:
-            self._watch_hole((channel, node, plane), inlet, bool(bodies), now)
+        if inlet.hole or (channel, node, plane) in self._holes:
+            self._watch_hole((channel, node, plane), inlet, bool(bodies or again), now)
         if plane is Plane.SYSTEM:
             data = self._inlet(node, channel, Plane.DATA)
             if data and data.early_msgs:  # it may have waited for these (R13a)
@@ -139,26 +162,38 @@ class Traffic:
         self._untold_bytes.pop(node, None)
         for plane in Plane:
             key = (channel, node, plane)
-            self._delays.pop(key, None)
+            self._holes.pop(key, None)
             self._timers.cancel(("nack", key))
 
     # -- holes
 
-    def _watch_hole(self, key: StreamKey, inlet: Inlet, progress: bool, now: float) -> None:
-        timer = ("nack", key)
+    def _watch_hole(self, key: StreamKey, inlet: Inlet, stirred: bool, now: float) -> None:
+        """Look at a hole, and wait afresh if anything came that may be part of its repair."""
+        hole = self._holes.get(key)
+        if inlet.stalled or (hole and inlet.hole and not stirred):
+            return  # while it is stalled nobody knows what is missing
         if not inlet.hole:
-            del self._delays[key]
-            self._timers.cancel(timer)
+            del self._holes[key]
+            self._timers.cancel(("nack", key))
             inlet.closed_gaps += 1
             self._out.events.append(GapRepaired(*key))
-            return
-        early = inlet.early_msgs > 0
-        if key not in self._delays:
+        elif hole is None:
             self._out.events.append(GapOpened(*key, inlet.cursor, inlet.hole))
-        elif not progress:
-            return
-        self._delays[key] = self._config.nack_delay_secs if early else self._config.tail_delay_secs
-        self._timers.set(timer, now + self._delays[key])
+            self._wait(key, inlet, now)
+        elif inlet.cursor >= hole.asked_upto:  # it is another one
+            self._wait(key, inlet, now)
+        else:
+            hole.ignored = False
+            is_coming = hole.awaited_bytes > 0
+            secs = self._config.nack_max_delay_secs if is_coming else hole.delay_secs
+            self._timers.set(("nack", key), now + secs)
+
+    def _wait(self, key: StreamKey, inlet: Inlet, now: float) -> None:
+        """Give a new hole the time to close by itself."""
+        config = self._config
+        delay_secs = config.nack_delay_secs if inlet.early_msgs else config.tail_delay_secs
+        self._holes[key] = _Hole(delay_secs)
+        self._timers.set(("nack", key), now + delay_secs)
 
     def mind_tails(self, now: float) -> None:
         """Tell those who have not acknowledged everything how far that goes (R13), now and then."""
@@ -177,16 +212,21 @@ class Traffic:
             self._ask(what, now)
 
     def _ask(self, key: StreamKey, now: float) -> None:
+        """Ask for what is missing, unless it could not be taken, and again later."""
         channel, node, plane = key
-        inlet = self._inlet(node, channel, plane)
-        if inlet is None or not inlet.hole:
-            del self._delays[key]
-            return
-        self._counters["nacks_sent"] += 1
-        nack = Nack(channel, plane, inlet.cursor, inlet.hole)
-        self._links.send(node, nack)
-        self._delays[key] = min(2 * self._delays[key], self._config.nack_max_delay_secs)
-        self._timers.set(("nack", key), now + self._delays[key])
+        inlet, hole = self._inlet(node, channel, plane), self._holes[key]
+        assert inlet, "a hole is forgotten with its stream"
+        if inlet.hole:
+            self._counters["nacks_sent"] += 1
+            self._links.send(node, Nack(channel, plane, inlet.cursor, inlet.hole))
+            hole.asked_upto = inlet.hole
+            answers_bytes = hole.awaited_bytes if hole.ignored else 0
+            hole.awaited_bytes = answers_bytes + self._config.repair_bytes
+        if hole.ignored:
+            hole.delay_secs = min(2 * hole.delay_secs, self._config.nack_max_delay_secs)
+        hole.ignored = True
+        rtt_secs = self._links.peers[node].rtt_secs or 0.0
+        self._timers.set(("nack", key), now + max(hole.delay_secs, 2 * rtt_secs))
 
     def heard_nack(self, node: NodeId, nack: Nack, now: float) -> None:
         """A peer misses something: send it again, to it alone (R14)."""
