@@ -25,7 +25,7 @@ from zmqbus.bell import Bell
 from zmqbus.errors import ConfigError
 from zmqbus.keys import PublicKey
 from zmqbus.net.curve import credentials, present, public_key
-from zmqbus.packets import Bye
+from zmqbus.packets import Bye, NodeId
 
 KEY, OTHER = MeshKey.new(), MeshKey.new()
 RUNNER = RunnerKey.new()
@@ -160,17 +160,23 @@ def test_key_belongs_to_the_node_that_is_shared() -> None:
 
 
 async def test_nobody_speaks_for_a_runner_with_another_key(mesh: Mesh) -> None:
-    """With keys of the runners' own a node is bound to the key that it came in with (R31a)."""
+    """A node is bound to its runner's key, however many nodes others make up meanwhile (R31a)."""
     runners = [RunnerKey.new() for _ in range(3)]
     public: list[PublicKey | str] = [public_key(runner) for runner in runners]
     rings = [KeyRing(KEY, runner=runner, admit=public) for runner in runners]
-    a, b = [await mesh.make(Inbox(name), key=ring) for name, ring in zip("ab", rings, strict=False)]
+    a, b = [
+        await mesh.make(Inbox(name), key=ring, config=MeshConfig(max_peers=2))
+        for name, ring in zip("ab", rings, strict=False)
+    ]
     await mesh.meet(a, b)
     frame = wire.encode_system(Bye("forged"), b._node.core.id, a._node.core.id)
     own = credentials(rings[2].keys)
     with zmq.Context() as context, context.socket(zmq.DEALER) as rogue:
         present(rogue, own, own.servers[0])
         rogue.connect(a.endpoint)
+        for number in range(20):
+            made_up = NodeId(number.to_bytes(8))
+            rogue.send(wire.encode_system(Bye("x"), made_up, a._node.core.id))
         rogue.send(frame)
         await until(a, lambda: a.stats().counters.get("other_key"))
         assert [peer.state for peer in a.peers] == ["joined"]

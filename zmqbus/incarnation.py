@@ -44,6 +44,8 @@ _LOOK_AROUND_SECS = 1.0
 """How often the addresses of this machine are looked at; takes half a millisecond."""
 
 _USERS_PER_PEER = 4
+"""How many nodes' keys are remembered for each of ``max_peers``. Those of peers always are: whoever
+flooded the memory with made-up nodes could else take the name of a real one."""
 
 
 class Incarnation:
@@ -196,7 +198,7 @@ class Incarnation:
         if known is None:
             self._users[sender] = user
             if len(self._users) > _USERS_PER_PEER * self._config.max_peers:
-                del self._users[next(iter(self._users))]
+                del self._users[next(n for n in self._users if n not in self.core.peers)]
         elif known != user and PublicKey.is_name(known):
             self.core.counters["other_key"] += 1
             return False
