@@ -144,6 +144,24 @@ def test_observer_that_was_late_itself_calls_nobody_busy() -> None:
     assert s.sent(Status)[-1].lag_us > 9e6
 
 
+@pytest.mark.parametrize("is_up", [True, False])
+def test_observer_that_was_late_itself_calls_nobody_lost(is_up: bool) -> None:
+    """That a link is up again may wait to be read: all have another grace (R21, D15)."""
+    s = Scripted()
+    s.meet(ANNE, "anne")
+    s.link_down("tcp://anne")
+    s.now += 10.0
+    s.node.advance(s.now)
+    s.step()
+    assert s.seen(PeerGone) == []
+
+    if is_up:
+        s.link_up("tcp://anne")
+    s.wait(DEFAULT.grace_secs)
+
+    assert len(s.seen(PeerGone)) == (0 if is_up else 1)
+
+
 def test_status_tells_round_trip_and_lag() -> None:
     """One echo gives the round trip, whatever the clocks show (R20)."""
     s = Scripted()

@@ -125,7 +125,11 @@ class Liveness:
         If the link stands and the peer has said nothing since the data plane went down, then its
         event loop stands still, without which no subscription is made again: it is busy, and its
         grace begins when it speaks. Or it has lost us: then it forgets us after ``tombstone_secs``.
+        If this node's own loop stood still, what came meanwhile may not be read yet (R21).
         """
+        if self.lag_secs > self._config.grace_secs / 2:
+            self._timers.set(("grace", peer.node), now + self._config.grace_secs)
+            return
         excused_until = peer.down_at + self._config.tombstone_secs
         if peer.up and peer.heard_at < peer.down_at and now < excused_until:
             self._timers.set(("grace", peer.node), excused_until)

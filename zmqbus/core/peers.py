@@ -54,7 +54,7 @@ class Peer:
         was_linked: Whether it has been linked since it was met or last lost.
         lost_reason: Why it was lost; empty while it is not.
         busy: Whether it was reported busy.
-        heard_at: When anything was last heard from it.
+        heard_at: When its last hello or status came.
         down_at: When it was last found that a plane is down.
         clock_us: Its clock as last told, and ``clock_at`` when; to echo.
         rtt_secs: The last round trip measured; None before the first.
