@@ -157,8 +157,14 @@ class MeshConfig:
 
 _MAY_BE_OFF = ("max_audio_age_secs",)
 
-#: What a packet can carry: the limits of the wire, which knows of no settings.
+_MOST_SECS = (2**31 - 1) // 1000
+_TIMED_BY_LIBZMQ = "the most seconds that libzmq can count"
+
+#: What a packet can carry, and what libzmq can count; neither knows of settings.
 _AT_MOST = {
+    "link_timeout_secs": (_MOST_SECS, _TIMED_BY_LIBZMQ),
+    "dial_timeout_secs": (_MOST_SECS, _TIMED_BY_LIBZMQ),
+    "max_packet_bytes": (2**63 - 1, "the most bytes that libzmq can count"),
     "batch_msgs": (2**14 - 1, "the most messages a packet can count"),
     "max_peers": (2**12, "the most readers a packet can make exceptions for"),
     "max_channels": (2**12, "the most channels a packet can name"),

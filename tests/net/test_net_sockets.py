@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import zmq
 
-from zmqbus.config import MeshConfig
+from zmqbus.config import _AT_MOST, DEFAULT, MeshConfig
 from zmqbus.errors import LibzmqTooOldError
-from zmqbus.net.sockets import MIN_LIBZMQ, check_libzmq, new_context
+from zmqbus.net.sockets import MIN_LIBZMQ, check_libzmq, new_context, new_socket
 
 
 @pytest.mark.parametrize("found", [(3, 2, 5), (4, 2, 9), (4, 3, 1)])
@@ -33,3 +36,12 @@ def test_context_has_room_for_every_dial() -> None:
     """The number of sockets allowed follows from the limits on dials and peers (Z31)."""
     with new_context(MeshConfig(max_dials=2_000, max_peers=1_000)) as context:
         assert context.get(zmq.MAX_SOCKETS) >= 3 * 3_000
+
+
+@pytest.mark.parametrize("name", ["link_timeout_secs", "dial_timeout_secs", "max_packet_bytes"])
+def test_largest_setting_allowed_is_one_that_libzmq_takes(name: str) -> None:
+    """What `MeshConfig` lets pass is no overflow when the socket is made (R25)."""
+    most: dict[str, Any] = {name: _AT_MOST[name][0]}
+    config = replace(DEFAULT, **most)
+    with new_context(config) as context, new_socket(context, zmq.DEALER, config) as socket:
+        assert not socket.closed
