@@ -56,7 +56,12 @@ def files(place: Path) -> list[Path]:
         ({"peers": ["tcp://127.0.0.1"]}, "peers='tcp://127.0.0.1': has no port"),
         ({"peers": ["tcp://*:7400"]}, "no address that can be dialled"),
         ({"peers": "tcp://127.0.0.1:7400"}, "a str, not a list of them; write it in brackets"),
+        ({"peers": 7400}, "peers=7400: a int, not a list of them; write it in brackets"),
+        ({"peers": b"tcp://h:1"}, "peers=b'tcp://h:1': a bytes, not a list of them"),
+        ({"discovery": False}, "discovery=False: no way of discovery; use any of"),
+        ({"discovery": b"local"}, "discovery=b'local': no way of discovery; use any of"),
         ({"advertise": "box:0"}, "advertise='box:0': "),
+        ({"advertise": 0}, "advertise=0: a int, not a str; write host"),
     ],
 )
 def test_argument_that_cannot_be_used_is_refused_at_once(

@@ -79,7 +79,8 @@ class MeshNode:
         key = hide(key)  # from here on no traceback can show it
         self._ring = choose_ring(key)
         self.config = check_kind("config", config, MeshConfig) or DEFAULT
-        self._advertise = choose("advertise", advertise, "", text) or None
+        told = choose("advertise", advertise, "", text)
+        self._advertise = None if told == "" else told
         self._insecure = choose("insecure", insecure, False, switch)
         self._discovery = Discovery(
             seeds=choose("peers", peers, (), words),

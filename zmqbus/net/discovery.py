@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from loguru import logger
 
@@ -62,10 +62,12 @@ class Discovery:
         methods: Sequence[str],
         found: Found,
     ) -> None:
-        if isinstance(seeds, str):
-            raise ConfigError("peers", seeds, "a str, not a list of them", "write it in brackets")
-        methods = (methods,) if isinstance(methods, str) else tuple(methods)
-        for method in methods:
+        if isinstance(seeds, str | bytes) or not isinstance(seeds, Iterable):
+            reason = f"a {type(seeds).__name__}, not a list of them"
+            raise ConfigError("peers", seeds, reason, "write it in brackets")
+        are_many = isinstance(methods, Iterable) and not isinstance(methods, str | bytes)
+        wanted: tuple[Any, ...] = tuple(methods) if are_many else (methods,)
+        for method in wanted:
             if method not in METHODS:
                 known = ", ".join(map(repr, METHODS))
                 raise ConfigError(
@@ -74,8 +76,8 @@ class Discovery:
         self._counters: Counter[str] = Counter()
         self._seeds = [parse_seed(seed) for seed in seeds]
         self._found = found
-        self._rendezvous = Rendezvous() if "local" in methods else None
-        self._mdns = _mdns_class() if "lan" in methods else None
+        self._rendezvous = Rendezvous() if "local" in wanted else None
+        self._mdns = _mdns_class() if "lan" in wanted else None
         self._lan: Mdns | None = None
         self._channels: set[ChannelId] = set()
         self._tasks: list[asyncio.Task[None]] = []

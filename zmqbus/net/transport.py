@@ -80,7 +80,7 @@ class Transport:
         self._bind = parse_bind(bind)
         if not self._bind.is_local and not insecure and keys is None:
             raise InsecureBindError(bind)
-        self._advertised = parse_advertise(advertise) if advertise else ()
+        self._advertised = () if advertise is None else parse_advertise(advertise)
         self._handler = handler
         self._config = config
         self._is_open = False
