@@ -550,3 +550,22 @@ def test_lagging_reader_is_sent_nothing_and_the_others_everything() -> None:
     s.say(Status(0, True, states=(StreamState(ROOM, Plane.DATA, cursor=5),)), ANNE)
     s.publish(b"for all")
     assert [(r, b.bodies) for r, b in s.published()][6:] == [(None, (b"for all",))]
+
+
+def test_lost_peer_that_returns_under_a_name_that_is_taken_is_owed_nothing() -> None:
+    """It may take part no more, so nothing is kept for it (R6, R15)."""
+    s = Scripted()
+    s.meet(ANNE, "anne", interest("desk", "x", age=5))
+    s.link_down("tcp://anne")
+    s.wait(1.1)
+    s.publish(b"missed")
+    s.meet(BERT, "bert", interest("desk", "y", age=1))
+    assert s.channel.outlets[Plane.DATA].kept == (1, 6)
+    s.link_up("tcp://anne")
+
+    s.say(hello("anne", interest("desk", "x", age=5), heard=s.token()))
+
+    assert s.channel.outlets[Plane.DATA].kept == (0, 0)
+    assert s.channel.audience("x") is None
+    s.wait(3.0)
+    assert [r.channel for r in s.sent(Refuse, ANNE)] == [ROOM]

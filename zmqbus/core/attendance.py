@@ -78,12 +78,13 @@ class Attendance:
             return  # said again
         member.interest, member.present = interest, present
         self._settle(node, channel, now)
+        if member.present and not member.admitted and node in channel.outlets[Plane.DATA].readers:
+            self._disown(node, channel)  # its name was taken while it was lost
+        self._reroute(node, channel)
         if not member.admitted:
             key = ("conflict", (channel.interest.channel, node))
             if not self._timers.is_set(key):
                 self._timers.set(key, now + 2 * self._config.grace_secs)
-        else:
-            self._reroute(node, channel)
 
     def _settle(self, node: NodeId, channel: Channel, now: float) -> None:
         """Apply what a member's coming, going or change means for who may be here."""

@@ -96,8 +96,7 @@ class Channel:
 
     def _absent(self, target: str) -> tuple[NodeId, ...]:
         """Lost members that hosted a name and may return."""
-        away = self._away.items()
-        return tuple(n for n, its in away if target in its and not self.members[n].present)
+        return tuple(n for n, its in self._away.items() if target in its)
 
     def may_speak_as(self, node: NodeId, source: str) -> bool:
         """Whether ``source`` belongs to ``node``, or to nobody (R31a)."""
