@@ -172,23 +172,27 @@ async def test_runner_name_that_cannot_travel_fails_the_start(mesh: Mesh) -> Non
         await Site(bus, Journal(), "x" * 256).open()
 
 
-async def test_registry_message_handled_after_its_runner_was_lost_leaves_no_ghost(
-    mesh: Mesh,
+@pytest.mark.parametrize("successor", ["ghost", "another"])
+async def test_what_a_lost_runner_had_announced_is_not_registered_later(
+    mesh: Mesh, successor: str
 ) -> None:
-    """It waited in the runner's queue meanwhile: its workers do not come back (F3, P02)."""
-    async with site_on(mesh, "stays") as stays, site_on(mesh, "other", "llm"):
-        await stays.knows("llm")
-        session = bus_of(stays)._session
+    """It waited in the runner's queue meanwhile, perhaps before what a successor says (F3, P02)."""
+
+    def announcement(runner: str, worker: str) -> BusWorkerRegistryMessage:
+        workers = [WorkerRegistryEntry(name=worker)]
+        return BusWorkerRegistryMessage(source=runner, runner=runner, workers=workers)
+
+    async with site_on(mesh, "stays", "desk") as stays:
+        bus = bus_of(stays)
+        session = bus._session
         assert session is not None
-        ((node, member),) = session.channel.members.items()
-        workers = [WorkerRegistryEntry(name="llm")]
-        said = BusWorkerRegistryMessage(source="other", runner="other", workers=workers)
-        bus_of(stays).on_message_received(said)
         channel = session.channel.interest.channel
-        session.report(PeerWithdrew(channel, node, member.interest, Departure.LOST, "gone"))
-        await until(bus_of(stays), lambda: registry.backlog(bus_of(stays)) == 0)
-        await asyncio.sleep(0)
-        assert "llm" not in stays.runner.registry
+        interest = Interest(channel, mesh.channel, "ghost", 1)
+        await bus.send(announcement("ghost", "llm"))
+        session.report(PeerWithdrew(channel, NodeId(b"ghost..."), interest, Departure.LOST, "gone"))
+        await bus.send(announcement(successor, "tts"))
+        await stays.knows("tts")
+        assert stays.runner.registry.remote_workers == ["tts"]
 
 
 # -- a pipecat that lacks what is needed
