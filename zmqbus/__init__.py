@@ -10,7 +10,7 @@ The map, arrows pointing down (tests/test_layers.py holds every module to it)::
 
     bus.py        ZmqBus(WorkerBus): arguments, start and stop, subscribers   knows pipecat
     session.py    one life of a bus: sends, receives, reports; helped by directory (who is
-                  there), reception (bytes to messages), jobs, flush, stale, registry
+                  there), reception (bytes to messages), gate, jobs, flush, stale, registry
     codec/        BusMessage <-> bytes, a closed table of types               knows pipecat
     node.py       many channels on one set of sockets; incarnation.py one life of it:
                   a core on asyncio with sockets, a clock and one timer
