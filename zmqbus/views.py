@@ -57,7 +57,8 @@ class BusStats:
         peers: Runners joined now.
         sent_msgs: Messages handed to the mesh, each once however many receive it.
         sent_bytes: Their size, encoded.
-        received_msgs: Messages that came and were delivered to the local subscribers.
+        received_msgs: Messages that came and were taken in, also late answers and audio that then
+            became stale, which no subscriber gets.
         received_bytes: Their size, encoded.
         lost_msgs: Messages of others that will never arrive here (announced, never silent).
         waits: How often `send()` waited for a slow peer.
