@@ -384,6 +384,30 @@ def test_lost_peer_is_owed_what_it_missed_when_it_comes_back() -> None:
     assert names_of(s.seen(PeerJoined)) == ["anne"]
 
 
+@pytest.mark.parametrize("plane", Plane)
+def test_peer_that_comes_back_can_take_what_it_missed(plane: Plane) -> None:
+    """It follows what the peer has, not what others were sent meanwhile (R12, R14)."""
+    s = Scripted()
+    s.meet(ANNE, "anne")
+    s.meet(BERT, "bert")
+    s.publish(b"for all", plane=plane)
+    s.state(ANNE, plane, cursor=1)
+    s.publish(b"for bert", to=(BERT,), plane=plane)
+    s.link_down("tcp://anne")
+    s.wait(1.1)
+    s.publish(b"missed", plane=plane)
+    s.clear()
+
+    s.link_up("tcp://anne")
+    s.say(hello("anne", interest("anne"), heard=s.token()))
+    s.reader(ANNE, True)
+    s.say(Status(0, True))
+    s.say(Welcome(ROOM, 0, 0))
+    s.state(ANNE, plane, cursor=1)
+    sent = s.sent(Batch, ANNE) if plane is Plane.SYSTEM else [b for _, b in s.published()]
+    assert [(b.first, b.previous, b.bodies) for b in sent] == [(3, 1, (b"missed",))]
+
+
 def test_reconnect_within_the_grace_needs_no_welcome() -> None:
     """The streams are numbered and repair themselves (R16)."""
     s = Scripted()

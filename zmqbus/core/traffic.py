@@ -252,9 +252,10 @@ class Traffic:
     def catch_up(self, node: NodeId, channel: Channel, now: float) -> None:
         """Send a peer that has just joined what was sent before it could take it."""
         for outlet in channel.outlets:
-            acked, owed = outlet.readers[node].acked, outlet.last_owed(node)
-            if acked < owed:
-                nack = Nack(channel.interest.channel, outlet.plane, acked, owed)
+            reader, owed = outlet.readers[node], outlet.last_owed(node)
+            if reader.acked < owed:
+                has = max(reader.said, reader.since)  # ``acked`` passes over what others got
+                nack = Nack(channel.interest.channel, outlet.plane, has, owed)
                 self.heard_nack(node, nack, now)
 
     # -- acknowledgement
