@@ -11,11 +11,13 @@ from zmqbus.core.outlet import Outlet
 from zmqbus.packets import Batch, Gone, NodeId, Plane
 
 
-def outlet(*readers: NodeId, leader: Outlet | None = None, **limits: int) -> Outlet:
+def outlet(
+    *readers: NodeId, plane: Plane = Plane.DATA, leader: Outlet | None = None, **limits: int
+) -> Outlet:
     """One with these readers, and small limits."""
     sizes = {"history_msgs": 8, "history_bytes": 100, "window_msgs": 4, "window_bytes": 50}
     batches = {"batch_msgs": 64, "batch_bytes": 1000}
-    made = Outlet(ROOM, Plane.DATA, leader=leader, **{**sizes, **batches, **limits})
+    made = Outlet(ROOM, plane, leader=leader, **{**sizes, **batches, **limits})
     for reader in readers:
         made.add_reader(reader)
     return made
@@ -328,6 +330,28 @@ def test_what_others_were_sent_and_have_does_not_count_with_the_next_broadcast()
 
     assert made.behind_msgs(ANNE) == 1
     assert made.blockers() == []
+
+
+def test_only_what_a_reader_is_owed_is_held_against_it() -> None:
+    """Who lacks one system message is not lost for what others were sent after it (R16)."""
+    made = outlet(ANNE, BERT, plane=Plane.SYSTEM, history_msgs=12)
+    made.append(b"a", None)
+    for number in range(2, 9):
+        made.append(b"b", (BERT,))
+        assert made.acknowledge(BERT, number)
+    assert made.blockers() == []
+
+    for _ in range(4):
+        made.append(b"c", (ANNE,))
+    assert made.blockers() == [ANNE]
+
+
+def test_reader_whose_messages_leave_the_history_is_waited_for_however_few_they_are() -> None:
+    """System messages are not dropped for being large (R16)."""
+    made = outlet(ANNE, plane=Plane.SYSTEM, window_bytes=100)
+    for _ in range(2):
+        made.append(bytes(60), None)
+    assert made.blockers() == [ANNE]
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])

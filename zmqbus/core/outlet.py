@@ -275,7 +275,7 @@ class Outlet:
         """
         gone, base = None, self._history.base
         if cursor < base:
-            owed = self._owed_msgs(node) - self._kept_msgs(node)
+            owed = self._owed_msgs(node) - self._owed_after(node, self.readers[node].since)
             gone = Gone(self.channel, self.plane, base, owed)
             cursor = base
         batches: list[Batch] = []
@@ -319,9 +319,10 @@ class Outlet:
         reader = self.readers[node]
         return reader.owed_msgs + self._broadcasts - reader.broadcasts_before
 
-    def _kept_msgs(self, node: NodeId) -> int:
-        owed = self._history.after(self.readers[node].since, self.head)
-        return sum(e.readers is None or node in e.readers for _, e in owed)
+    def _owed_after(self, node: NodeId, number: int) -> int:
+        """How many messages that are kept, after a number, are for ``node``."""
+        kept = self._history.after(number, self.head)
+        return sum(e.readers is None or node in e.readers for _, e in kept)
 
     # -- flow
 
@@ -340,7 +341,16 @@ class Outlet:
             for node, r in self.readers.items()
             if r.live and node not in self.laggards and self._over((r.acked, r.acked_bytes))
             if audience is None or node in audience
+            if self.plane is Plane.DATA or self._lacks_window(node)
         ]
+
+    def _lacks_window(self, node: NodeId) -> bool:
+        """Whether it is owed that much, for itself: by its number it may only seem so.
+
+        Too much to count for data, where who is given up on merely lags; here it is lost.
+        """
+        acked = self.readers[node].acked
+        return acked < self._history.base or self._owed_after(node, acked) > self._window[0]
 
     def give_up_on(self, node: NodeId) -> None:
         """Do not wait for ``node``, nor send it more, until it is half a window behind."""
