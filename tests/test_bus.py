@@ -472,9 +472,13 @@ async def test_waiting_for_peers_in_vain_tells_who_is_there(mesh: Mesh) -> None:
     """The TimeoutError names what is known, so that the reader sees what is missing."""
     a, _, b, _ = await mesh.pair()
     assert await a.wait_for_peers(0) == await a.wait_for_peers(1)
-    with pytest.raises(TimeoutError, match=r"No 2 peers within 0.01 s; peers: observer \("):
+    with pytest.raises(
+        TimeoutError, match=r"No 2 peers on channel .* within 0.01 s; peers: observer \("
+    ):
         await a.wait_for_peers(2, timeout_secs=0.01)
-    with pytest.raises(TimeoutError, match=r"No worker 'x' within 0.01 s; .*workers: none"):
+    with pytest.raises(
+        TimeoutError, match=r"No worker 'x' on channel .* within 0.01 s; .*workers: none"
+    ):
         await b.wait_for_worker("x", timeout_secs=0.01)
 
 

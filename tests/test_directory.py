@@ -138,7 +138,9 @@ async def test_worker_that_is_withdrawn_is_not_found(directory: Directory) -> No
     """A newer announcement replaces the older one; a departure ends all."""
     announce(directory, "rb", "llm")
     announce(directory, "rb", "tts")
-    with pytest.raises(TimeoutError, match=r"No worker 'llm' within 0 s; .*workers: tts"):
+    with pytest.raises(
+        TimeoutError, match=r"No worker 'llm' on channel 'acme' within 0 s; .*workers: tts"
+    ):
         await directory.wait_for_worker("llm", 0)
 
 
@@ -149,7 +151,9 @@ async def test_peers_are_waited_for_until_there_are_enough(directory: Directory)
     admit(directory, B, THEIRS)
     admit(directory, C, replace(THEIRS, runner="rc"))
     assert [peer.name for peer in await waiting] == ["rb", "rc"]
-    with pytest.raises(TimeoutError, match=r"No 3 peers within 0 s; peers: rb \(.*, rc \("):
+    with pytest.raises(
+        TimeoutError, match=r"No 3 peers on channel 'acme' within 0 s; peers: rb \(.*, rc \("
+    ):
         await directory.wait_for_peers(3, 0)
 
 

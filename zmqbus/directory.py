@@ -149,7 +149,8 @@ class Directory:
                         return found
                     await self._bell.wait(None)
         except TimeoutError:
-            raise TimeoutError(f"No {what} within {timeout_secs} s; {self._known()}.") from None
+            where = f"on channel {self._channel.interest.name!r} within {timeout_secs} s"
+            raise TimeoutError(f"No {what} {where}; {self._known()}.") from None
         raise BusStateError(f"The bus was stopped while {what} were waited for.")
 
     def _known(self) -> str:

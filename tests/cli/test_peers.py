@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import uuid
@@ -39,8 +40,9 @@ def test_a_runner_is_listed_with_its_worker(channel: str) -> None:
     assert line.endswith("  greeter")
     assert "tcp://127.0.0.1:" in line
     assert health.startswith("    round trip ")
-    assert health.endswith(
-        " 0 messages behind, gaps 0 open 0 closed, system plane up, data plane out and in"
+    assert re.search(
+        r" 0 messages behind, gaps 0 open \d+ closed, system plane up, data plane out and in$",
+        health,
     )
 
 
@@ -57,10 +59,11 @@ def test_json_is_one_array_of_peers(channel: str) -> None:
 
 
 def test_an_empty_channel_is_said_and_is_status_1() -> None:
-    """Nobody there is an answer, after the wait that was asked for."""
-    done = run_peers("--channel", uuid.uuid4().hex, "--wait", "0.2")
+    """Nobody there is an answer, after the wait that was asked for; it says where."""
+    channel = uuid.uuid4().hex
+    done = run_peers("--channel", channel, "--wait", "0.2")
 
-    assert (done.returncode, done.stdout) == (1, "Nobody is on this channel.\n")
+    assert (done.returncode, done.stdout) == (1, f"Nobody is on channel {channel!r}.\n")
 
 
 def test_a_channel_without_a_name_is_one_sentence() -> None:

@@ -70,7 +70,7 @@ async def _print_changes(bus: ZmqBus, wait_secs: float, watch: bool, as_json: bo
             seen, changed = picture, now
         settled = seen and now - changed >= _SETTLE_SECS
         if seen != printed and (settled or now - began >= wait_secs):
-            _print(sorted(bus.peers, key=str), as_json)
+            _print(bus.channel, sorted(bus.peers, key=str), as_json)
             printed = seen
             if not watch:
                 return bool(seen)
@@ -81,11 +81,11 @@ def _outline(peer: Peer) -> tuple[object, ...]:
     return peer.node, peer.state, peer.workers, peer.system_up, peer.data_out, peer.data_in
 
 
-def _print(peers: list[Peer], as_json: bool) -> None:
+def _print(channel: str, peers: list[Peer], as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps([asdict(peer) for peer in peers]) + "\n")
     elif not peers:
-        sys.stdout.write("Nobody is on this channel.\n")
+        sys.stdout.write(f"Nobody is on channel {channel!r}.\n")
     for peer in () if as_json else peers:
         workers = ", ".join(peer.workers) or "no workers"
         sys.stdout.write(f"{peer}  {peer.state}  {peer.endpoint}  {workers}\n")
