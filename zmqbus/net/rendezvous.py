@@ -243,7 +243,7 @@ def _own_directory(path: Path) -> None:
     Raises:
         ConfigError: It is somebody else's, no directory, or cannot be made.
     """
-    remedy = f"remove it, or name another one by {DIRECTORY_VARIABLE}"
+    remedy = f"remove it, name another one by {DIRECTORY_VARIABLE}, or use seeds and discovery=()"
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = path.lstat()
