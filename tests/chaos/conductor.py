@@ -70,6 +70,7 @@ class Process:
         assert child.stdout is not None
         self.actor, self.life, self.ledger = actor, life, ledger
         self.killed_at: float | None = None
+        self.ready = asyncio.Event()
         self._child = child
         self._out = child.stdout.fileno()
         self._partial = b""
@@ -210,6 +211,7 @@ class Conductor:
         self._network.expect(actor, process.pid)
         async with asyncio.timeout(START_SECS):
             await process.report("ready")
+        process.ready.set()
         return process
 
     def _spawn(self, actor: int, life: int) -> Process:
@@ -270,6 +272,7 @@ class Conductor:
         self._spells.append(Spell(fault.kind, victim, begun_at, time.monotonic()))
 
     async def _kill(self, process: Process, down_secs: float) -> None:
+        await process.ready.wait()  # else nobody had met it, and there was nothing to see
         process.signal(signal.SIGKILL)
         process.killed_at = time.monotonic()
         await process.ended()
