@@ -41,11 +41,15 @@ def test_same_seed_prints_the_same_in_three_processes() -> None:
 
 def test_disagreement_exits_1_and_says_how_to_see_it_again() -> None:
     """Seed and step are named."""
-    done = run_sim("--runners", "4", "--seed", "3", "--secs", "0.1", "--settle", "0")
+    asked = ("--runners", "4", "--seed", "3", "--secs", "0.1", "--faults", "cut, kill")
+    done = run_sim(*asked, "--settle", "0")
 
     assert done.returncode == 1
     assert "BROKEN  <Sim seed=3 " in done.stdout
-    assert "again  zmqbus sim --runners 4 --seed 3 --secs 0.1 --faults all" in done.stdout
+    again = done.stdout.partition("again  zmqbus sim ")[2].splitlines()[0]
+    assert again == "--runners 4 --seed 3 --secs 0.1 --faults cut,kill --settle 0"
+    broken, seen_again = (d.stdout.partition("BROKEN")[2] for d in (done, run_sim(*again.split())))
+    assert broken == seen_again
 
 
 def test_claim_of_a_scenario_that_does_not_hold_exits_1(tmp_path: Path) -> None:

@@ -91,7 +91,10 @@ def _storm(runners: int, seed: int, secs: float, faults: str, settle_secs: float
     _print("seed", f"{seed}; {runners:,} runners, {secs:g} virtual seconds, faults: {faults}")
     gc.disable()  # nothing of a mesh is garbage before its end, and looking for it costs the most
     storm = Storm(seed, nodes=runners, faults=kinds, keep_history=False, weigh=_weigher())
-    again = f"zmqbus sim --runners {runners} --seed {seed} --secs {secs:g} --faults {faults}"
+    again = (
+        f"zmqbus sim --runners {runners} --seed {seed} --secs {secs:g} "
+        f"--faults {faults.replace(' ', '')} --settle {settle_secs:g}"
+    )
     _keep(lambda: storm.rage(secs), storm.sim, again)
     agreed_secs = _keep(lambda: storm.settle(settle_secs), storm.sim, again)
     _tell(storm, agreed_secs)
