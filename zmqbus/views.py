@@ -12,7 +12,8 @@ class Peer:
     Parameters:
         name: The runner's name; empty for a bus without a runner.
         node: The incarnation, 16 hex digits.
-        state: "connecting", "joined", "busy", "unreachable", "lost" or "left".
+        state: "connecting", "joined", "busy", "unreachable", "lost" or "left"; "refused" while an
+            older runner has its name, or ours.
         host: Host name it says it runs on.
         pid: Its process id there.
         endpoint: Address it is reached at.
@@ -20,7 +21,7 @@ class Peer:
         workers: Workers of its last registry message.
         rtt_secs: Last round trip between the two event loops; None before the first.
         lag_secs: How late its event loop runs its timers, as it last said.
-        behind_msgs: How many of our data messages it has not acknowledged.
+        behind_msgs: How far it is behind the last data message for it, counting those for others.
         system_up: Whether the system plane works: our link to it stands, and it answers there.
         data_out: Whether it reads our data plane: its subscription is there.
         data_in: Whether we read its data plane: it last said that our subscription is there.
