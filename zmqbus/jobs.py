@@ -41,6 +41,9 @@ MAX_REMEMBERED_NAMES = 4_096
 """How many workers of departed runners are remembered. A request that was under way when its worker
 went comes within a turn of the loop or two, so far fewer would do."""
 
+ASKS = (BusJobRequestMessage, BusJobCancelMessage)
+"""What the sender of a job says to its worker."""
+
 _ENDS = (BusJobResponseMessage, BusJobResponseUrgentMessage, BusJobStreamEndMessage)
 Job = tuple[str, str]
 

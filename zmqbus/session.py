@@ -40,7 +40,7 @@ from zmqbus.core.outbox import (
 )
 from zmqbus.directory import Directory
 from zmqbus.flush import Flushes
-from zmqbus.jobs import OutstandingJobs
+from zmqbus.jobs import ASKS, OutstandingJobs
 from zmqbus.node import MeshNode
 from zmqbus.packets import Interest, NodeId, Plane
 from zmqbus.reception import Reception, Translator
@@ -115,23 +115,18 @@ class Session:
             channel.snapshots[message.runner] = self._translator.encode(message)
             self.directory.note_registry(message)
         audience = channel.audience(message.target)
-        if (
-            message.target not in channel.hosts
-            and message.target not in channel.interest.subscribers
-        ):
-            refusal = self._jobs.refuse(message)
-            if refusal:
-                bus.on_message_received(message)
-                bus.on_message_received(refusal)
-                return
-        if audience == ():
+        own = isinstance(message, ASKS) and message.target in channel.interest.subscribers
+        refusal = None if own or message.target in channel.hosts else self._jobs.refuse(message)
+        if refusal or audience == ():
             bus.on_message_received(message)
+            if refusal:
+                bus.on_message_received(refusal)
             return
         body = self._translator.encode(self._flushes.outgoing(message))
         bus.on_message_received(message)
         plane = Plane.SYSTEM if isinstance(message, BusSystemMessage) else Plane.DATA
         self._node.publish(channel, plane, audience, body, self._stale.expires_at(message))
-        if message.target not in channel.interest.subscribers:
+        if not own:
             self._jobs.note_sent(message, audience)
         self._sent_msgs += 1
         self._sent_bytes += len(body)
