@@ -37,7 +37,9 @@ def announce(directory: Directory, runner: str, *workers: str, **parents: str) -
 
 def admit(directory: Directory, node: NodeId, interest: Interest, *, joined: bool = True) -> None:
     """Let a peer be on the channel."""
-    directory._channel.members[node] = Membership(interest, present=True, joined=joined)
+    directory._channel.members[node] = Membership(
+        interest, present=True, admitted=True, joined=joined
+    )
     if joined:
         directory.note_joined(node, interest)
 

@@ -142,6 +142,8 @@ async def test_second_runner_of_a_name_is_refused_in_words_on_both_sides(mesh: M
             texts = {await asyncio.wait_for(told.get(), TIMEOUT_SECS) for _ in range(2)}
             assert all("'twin' is taken by an older runner" in text for text in texts)
             assert bus_of(older).stats().peers == 0
+            for site in (older, younger):
+                assert [peer.state for peer in bus_of(site).peers] == ["refused"]
 
 
 async def test_registry_entry_of_another_live_runner_is_dropped(mesh: Mesh) -> None:

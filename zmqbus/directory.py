@@ -90,10 +90,12 @@ class Directory:
         known = self._core.peers.get(node)
         member = self._channel.members.get(node)
         inlets = member.inlets or () if member else ()
+        is_refused = member is not None and member.present and not member.admitted
+        state = "refused" if is_refused else known.state.value if known else "lost"
         return Peer(
             name=interest.runner,
             node=node.hex(),
-            state=known.state.value if known else "lost",
+            state=state,
             host=known.hello.host if known else "",
             pid=known.hello.pid if known else 0,
             endpoint=self._core.endpoint_of(known) if known else "",
