@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,8 +17,6 @@ from support.site import Site
 from zmqbus import ZmqBus, registry
 from zmqbus.core.outbox import Departure, PeerWithdrew
 from zmqbus.packets import Interest, NodeId
-
-OpenSite = Callable[..., Coroutine[Any, Any, Site]]
 
 
 @pytest.fixture

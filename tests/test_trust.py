@@ -28,7 +28,6 @@ from zmqbus.net.curve import credentials, present, public_key
 from zmqbus.packets import Bye, NodeId
 
 KEY, OTHER = MeshKey.new(), MeshKey.new()
-RUNNER = RunnerKey.new()
 
 
 @pytest.fixture
