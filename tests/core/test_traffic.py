@@ -209,6 +209,19 @@ def test_answer_is_given_the_time_that_it_takes(s: Scripted) -> None:
     assert len(s.sent(Nack)) == 2
 
 
+def test_round_trip_over_a_loop_that_stood_still_delays_no_repair_for_long(s: Scripted) -> None:
+    """What was measured then is no measure of the link (R14, R21)."""
+    s.now += 30.0
+    s.say(Status(0, True, echo_us=1_000_000))
+    s.say(batch(3, b"c"))
+    s.wait(DEFAULT.nack_delay_secs)
+    assert len(s.sent(Nack)) == 1
+
+    s.wait(DEFAULT.nack_max_delay_secs)
+
+    assert len(s.sent(Nack)) == 2
+
+
 def test_hole_in_the_stream_of_a_departed_is_forgotten(s: Scripted) -> None:
     """Nobody can be asked any more."""
     s.say(batch(3, b"c"))

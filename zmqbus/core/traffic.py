@@ -225,8 +225,9 @@ class Traffic:
         if hole.ignored:
             hole.delay_secs = min(2 * hole.delay_secs, self._config.nack_max_delay_secs)
         hole.ignored = True
-        rtt_secs = self._links.peers[node].rtt_secs or 0.0
-        self._timers.set(("nack", key), now + max(hole.delay_secs, 2 * rtt_secs))
+        answer_secs = 2 * (self._links.peers[node].rtt_secs or 0.0)  # far more if its loop was late
+        secs = max(hole.delay_secs, min(answer_secs, self._config.nack_max_delay_secs))
+        self._timers.set(("nack", key), now + secs)
 
     def heard_nack(self, node: NodeId, nack: Nack, now: float) -> None:
         """A peer misses something: send it again, to it alone (R14)."""
