@@ -3,9 +3,10 @@
 A sender floods a reader with audio frames; the reader is well, or it is not. Beside that two flows
 of one small message every 20 ms go on: between two others, and from the sender to one of them.
 
-What it does not show: a network, and more cores than this machine has. A sender that is not held up
-keeps a core busy, which delays the others too; therefore the ratio is taken to the same flood with
-a reader that is well. Delays are in milliseconds, since a message was due; memory is in MB.
+What it does not show: a network, more cores than this machine has, and full garbage collections of
+what was imported, which `gc.freeze()` spares these processes. A sender that is not held up keeps a
+core busy, which delays the others too; therefore the ratio is taken to the same flood with a reader
+that is well. Delays are in milliseconds, since a message was due; memory is in MB.
 """
 
 from __future__ import annotations
