@@ -17,10 +17,6 @@ acknowledgement with negative acknowledgement for holes is the scheme of RTPS (O
 and NORM (RFC 5740); the bounded history with a "gone" answer is that of ZeroMQ's Clone pattern and
 of Aeron's term buffers.
 
-The same reader positions give the window (R17): a live reader further behind than the window makes
-`send()` wait, unless it is lagging, that is, was waited for long enough already. A lagging reader
-is sent nothing but repairs, so that no more than a window of it is ever queued on the way.
-
 Two connections keep no order between them. So each batch of data also names the system message that
 was sent before it to this reader (`Batch.after`, R13a), and waits at the receiver until that is
 there; the data stream *follows* the system stream.
@@ -33,30 +29,8 @@ from dataclasses import dataclass
 from math import inf
 
 from zmqbus.core.history import History
+from zmqbus.core.window import Reader, Window
 from zmqbus.packets import Batch, ChannelId, Gone, NodeId, Plane
-
-
-@dataclass(slots=True)
-class Reader:
-    """How far one node has got with the stream.
-
-    Parameters:
-        acked: It is owed nothing up to this number, because it acknowledged it or never was.
-        acked_bytes: Bytes of all messages up to there.
-        since: The number it started after.
-        owed_msgs: Messages for it alone since its start; broadcasts come from the outlet's count.
-        broadcasts_before: The outlet's count of broadcasts at its start.
-        live: Whether it is linked; an unlinked reader is kept for repair but not waited for.
-        said: The last number it acknowledged itself.
-    """
-
-    acked: int
-    acked_bytes: int
-    since: int
-    broadcasts_before: int
-    owed_msgs: int = 0
-    live: bool = True
-    said: int = 0
 
 
 @dataclass(slots=True)
@@ -110,16 +84,15 @@ class Outlet:
         self.channel = channel
         self.plane = plane
         self.readers: dict[NodeId, Reader] = {}
-        self.laggards: dict[NodeId, None] = {}
         self._leader = leader
         self._history = History(history_msgs, history_bytes, head)
-        self._window = window_msgs, window_bytes
+        self._window = Window(self._history, self.readers, window_msgs, window_bytes)
+        self.laggards = self._window.laggards
         self._batch_limits = batch_msgs, batch_bytes
         self._broadcasts = 0
         self._last_broadcast = head
         self._last_targeted: dict[NodeId, int] = {}
         self._runs: list[_Run] = []
-        self._slowest: tuple[int, int] | None = None
         self._holder: NodeId | None = None  # a reader for whom the oldest entry was kept
 
     @property
@@ -134,14 +107,13 @@ class Outlet:
         self.readers[node] = Reader(
             self.head, self._history.head_bytes, self.head, self._broadcasts
         )
-        self._slowest = None
+        self._window.look_again()
 
     def drop_reader(self, node: NodeId) -> None:
         """Owe ``node`` nothing any more."""
         if self.readers.pop(node, None):
             self._last_targeted.pop(node, None)
-            self.laggards.pop(node, None)
-            self._slowest = None
+            self._window.pardon(node)
             self._trim()
 
     def set_live(self, node: NodeId, live: bool) -> None:
@@ -153,11 +125,11 @@ class Outlet:
         reader = self.readers.get(node)
         if reader:
             if not live:
-                self.laggards.pop(node, None)
-            elif not reader.live and self._over((reader.acked, reader.acked_bytes)):
+                self._window.pardon(node)
+            elif not reader.live and self._window.is_left_by(reader):
                 self.give_up_on(node)
             reader.live = live
-            self._slowest = None
+            self._window.look_again()
 
     def acknowledge(self, node: NodeId, cursor: int) -> bool:
         """Note that a reader has everything up to ``cursor``; False if that cannot be."""
@@ -170,9 +142,9 @@ class Outlet:
             reader.acked_bytes = self._history.bytes_up_to(cursor)
             if self._last_targeted.get(node, self.head + 1) <= cursor:
                 del self._last_targeted[node]  # what it has needs no exception any more
-            if node in self.laggards and not self._over((cursor, reader.acked_bytes), part=2):
-                del self.laggards[node]
-            self._slowest = None
+            if not self._window.is_left_by(reader, part=2):
+                self._window.pardon(node)
+            self._window.look_again()
             self._trim()
         return True
 
@@ -273,10 +245,11 @@ class Outlet:
             What has left the history, if any of it may be missed, and what can be sent again: at
             least one message if there is any, then as many as fit into ``budget_bytes``.
         """
-        gone, base = None, self._history.base
+        gone, base, reader = None, self._history.base, self.readers[node]
         if cursor < base:
-            owed = self._owed_msgs(node) - self._owed_after(node, self.readers[node].since)
-            gone = Gone(self.channel, self.plane, base, owed)
+            owed = reader.owed_msgs + self._broadcasts - reader.broadcasts_before
+            left = owed - self._owed_after(node, reader.since)
+            gone = Gone(self.channel, self.plane, base, left)
             cursor = base
         batches: list[Batch] = []
         previous = first = cursor
@@ -315,10 +288,6 @@ class Outlet:
         reader = self.readers.get(node)
         return max(0, self.last_owed(node) - reader.acked) if reader else 0
 
-    def _owed_msgs(self, node: NodeId) -> int:
-        reader = self.readers[node]
-        return reader.owed_msgs + self._broadcasts - reader.broadcasts_before
-
     def _owed_after(self, node: NodeId, number: int) -> int:
         """How many messages that are kept, after a number, are for ``node``."""
         kept = self._history.after(number, self.head)
@@ -332,17 +301,20 @@ class Outlet:
         Args:
             audience: Those that matter; None: all.
         """
-        if not self._history or not self._over(self._slowest or self._find_slowest()):
+        if not self._history or not self._window.is_left:
             return []
         self._catch_up(self.readers)  # who is owed nothing holds nobody up
-        self._slowest = None
+        self._window.look_again()
         return [
             node
-            for node, r in self.readers.items()
-            if r.live and node not in self.laggards and self._over((r.acked, r.acked_bytes))
+            for node in self._window.left_by()
             if audience is None or node in audience
             if self.plane is Plane.DATA or self._lacks_window(node)
         ]
+
+    def give_up_on(self, node: NodeId) -> None:
+        """Do not wait for ``node``, nor send it more, until it is half a window behind."""
+        self._window.give_up_on(node)
 
     def _lacks_window(self, node: NodeId) -> bool:
         """Whether it is owed that much, for itself: by its number it may only seem so.
@@ -350,12 +322,7 @@ class Outlet:
         Too much to count for data, where who is given up on merely lags; here it is lost.
         """
         acked = self.readers[node].acked
-        return acked < self._history.base or self._owed_after(node, acked) > self._window[0]
-
-    def give_up_on(self, node: NodeId) -> None:
-        """Do not wait for ``node``, nor send it more, until it is half a window behind."""
-        self.laggards[node] = None
-        self._slowest = None
+        return acked < self._history.base or self._owed_after(node, acked) > self._window.limit_msgs
 
     @property
     def drained(self) -> bool:
@@ -366,24 +333,6 @@ class Outlet:
     def kept(self) -> tuple[int, int]:
         """Messages and bytes in the history."""
         return len(self._history), self._history.size_bytes
-
-    def _over(self, position: tuple[int, int], part: int = 1) -> bool:
-        """Whether that is further behind than the window, or a part of it."""
-        acked, acked_bytes = position
-        msgs, size_bytes = (limit // part for limit in self._window)
-        history = self._history
-        return history.head - acked > msgs or history.head_bytes - acked_bytes > size_bytes
-
-    def _find_slowest(self) -> tuple[int, int]:
-        self._slowest = min(
-            (
-                (r.acked, r.acked_bytes)
-                for node, r in self.readers.items()
-                if r.live and node not in self.laggards
-            ),
-            default=(self.head, self._history.head_bytes),
-        )
-        return self._slowest
 
     def _trim(self) -> None:
         """Drop what all readers have.

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from zmqbus.core import Node
-from zmqbus.core.outlet import Reader
+from zmqbus.core.window import Reader
 from zmqbus.packets import ChannelId, NodeId, Plane
 
 Stream = tuple[NodeId, NodeId, ChannelId, Plane]
