@@ -198,6 +198,20 @@ def test_next_part_of_a_repair_is_asked_for_at_once(s: Scripted) -> None:
     assert len(delivered(s)) == 4
 
 
+def test_next_part_of_a_repaired_tail_is_asked_for_at_once(s: Scripted) -> None:
+    """The patience with a tail ends with an answer: what is not in it is not queued (R14)."""
+    size_bytes = DEFAULT.repair_bytes
+    s.state(ANNE, Plane.DATA, head=3)
+    s.wait(DEFAULT.tail_delay_secs)
+    for number in range(1, 4):
+        assert len(s.sent(Nack)) == number
+        s.say(batch(number, bytes(size_bytes)))
+        s.wait(DEFAULT.nack_delay_secs)
+
+    assert len(delivered(s)) == 3
+    assert len(s.sent(Nack)) == 3
+
+
 def test_answer_is_given_the_time_that_it_takes(s: Scripted) -> None:
     """On a link with a long round trip nothing is asked for twice (R14)."""
     s.say(Status(0, True, echo_us=int((s.now - 0.08) * 1e6)))

@@ -184,8 +184,9 @@ class Traffic:
             self._wait(key, inlet, now)
         else:
             hole.ignored = False
-            is_coming = hole.awaited_bytes > 0
-            secs = self._config.nack_max_delay_secs if is_coming else hole.delay_secs
+            is_coming = hole.awaited_bytes > 0  # else what is missing still is not on its way
+            config = self._config
+            secs = config.nack_max_delay_secs if is_coming else config.nack_delay_secs
             self._timers.set(("nack", key), now + secs)
 
     def _wait(self, key: StreamKey, inlet: Inlet, now: float) -> None:
