@@ -96,6 +96,19 @@ def test_peer_that_opens_a_channel_is_told_who_is_there() -> None:
     assert told.members == (Member(ANNE, ("tcp://anne",)),)
 
 
+def test_gossip_of_a_large_mesh_tells_of_some() -> None:
+    """All of them, told again and again, would be most of its traffic (R9)."""
+    s = Scripted()
+    peers = [NodeId(b"peer%04d" % number) for number in range(66)]
+    for number, peer in enumerate(peers):
+        s.meet(peer, f"peer{number}")
+    s.node.advance(s.now + DEFAULT.gossip_secs)
+    s.step()
+
+    (told,) = s.sent(Members)
+    assert 63 <= len({m.node for m in told.members} & set(peers)) <= 64
+
+
 def test_gossip_tells_a_random_linked_peer_now_and_then() -> None:
     """What the first meeting missed heals (R9)."""
     s = Scripted()

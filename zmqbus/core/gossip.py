@@ -1,21 +1,26 @@
 """Gossip of members: who is where, told by those that are linked with them.
 
 One seed is enough to meet everybody: a newcomer is told of all peers when it links, again when it
-takes part in another channel, and now and then somebody is told at random, which heals what the
-first meeting missed (R9). Only what a node has itself proven is handed on, deaths never (R9a).
+takes part in another channel, and now and then somebody is told of some at random, which heals what
+the first meeting missed (R9). Only what a node has itself proven is handed on, deaths never (R9a).
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
 from zmqbus.config import MeshConfig
 from zmqbus.core.contacts import Contacts, meant_for
 from zmqbus.core.overlay import Overlay
+from zmqbus.core.peers import Peer
 from zmqbus.core.timers import Timers
 from zmqbus.packets import Member, Members, NodeId
 
 _MEMBERS_PER_PACKET = 512
+_MEMBERS_PER_CHAT = 64
+"""Of how many peers somebody is told at random. More heals sooner; all of them would be most of the
+traffic of a large mesh."""
 
 
 class Gossip:
@@ -37,10 +42,13 @@ class Gossip:
 
     def tell(self, node: NodeId) -> None:
         """Tell ``node`` of every linked peer that shares a channel with it (R9)."""
+        self._tell(node, self._contacts.peers.values())
+
+    def _tell(self, node: NodeId, peers: Iterable[Peer]) -> None:
         told = self._contacts.peers[node]
         members = [
             Member(p.node, endpoints)
-            for p in self._contacts.peers.values()
+            for p in peers
             if p.linked and p.node != node and self._overlay.share_channel(p.node, node)
             if (endpoints := meant_for(p.hello.endpoints, p.hello.host, told.hello.host))
         ]
@@ -53,10 +61,14 @@ class Gossip:
             self._contacts.dial(member.endpoints, member.node, self._config.max_dials // 2, now)
 
     def chat(self, now: float) -> None:
-        """Tell one peer at random, and again after ``gossip_secs``."""
-        linked = [p.node for p in self._contacts.peers.values() if p.linked]
+        """Tell one peer at random of some others, and again after ``gossip_secs``."""
+        linked = [p for p in self._contacts.peers.values() if p.linked]
         if linked:
-            self.tell(self._rng.choice(linked))
+            told = self._rng.choice(linked)
+            some = linked
+            if len(linked) > _MEMBERS_PER_CHAT:
+                some = self._rng.sample(linked, _MEMBERS_PER_CHAT)
+            self._tell(told.node, some)
         self.rest(now)
 
     def rest(self, now: float) -> None:
