@@ -1,4 +1,4 @@
-"""Processes that a benchmark starts, gives orders and listens to: `Child`, for `bench.member`."""
+"""Processes that a benchmark starts, gives orders and listens to: `Child`, for `bench.orders`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from zmqbus.bell import Bell
 ROOT = Path(__file__).parent.parent
 """Where `bench` is found from."""
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_MOST_LINE_BYTES = 2**24
 MOST_SECS = 60.0
 """How long any order may take, and an interpreter to start on a busy machine."""
 
@@ -41,7 +42,7 @@ class Note:
 
 
 class Child:
-    """A process of `bench.member`, seen from the benchmark.
+    """A process that obeys `bench.orders`, seen from the benchmark.
 
     Parameters:
         process: The process.
@@ -122,18 +123,22 @@ class Child:
 
 
 @asynccontextmanager
-async def child(prefix: Sequence[str] = ()) -> AsyncIterator[Child]:
+async def child(
+    prefix: Sequence[str] = (), command: Sequence[str] = ("bench.member",)
+) -> AsyncIterator[Child]:
     """A process, ready for orders; whatever happens, it is killed in the end.
 
     Args:
         prefix: A command that runs it somewhere else; see `bench.lan`.
+        command: The module that it runs, and its arguments.
     """
     process = await asyncio.create_subprocess_exec(
-        *(*prefix, sys.executable, "-m", "bench.member"),
+        *(*prefix, sys.executable, "-m", *command),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         cwd=ROOT,
         env={**os.environ, "LOGURU_LEVEL": "ERROR"},  # pipecat greets everybody who imports it
+        limit=_MOST_LINE_BYTES,
         start_new_session=True,  # Ctrl-C is for the benchmark, which then ends its children
     )
     new = Child(process)

@@ -1,19 +1,10 @@
-"""One runner in a process of its own, which does what `bench.children` tells it.
-
-Orders come in on stdin, one JSON object a line, answers and notes go out on stdout. When stdin
-closes the process ends, whatever it is doing.
-"""
+"""One runner in a process of its own, which does what `bench.children` tells it."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import itertools
-import json
-import os
-import sys
 import time
-import traceback
 from functools import partial
 from typing import Any
 
@@ -34,21 +25,10 @@ from pipecat.workers.base_worker import BaseWorker
 from pipecat.workers.runner import WorkerRunner
 
 from bench import messages
+from bench.orders import end, note, obey
 from zmqbus import ZmqBus
 from zmqbus.bell import Bell
 from zmqbus.views import Peer
-
-# What is said to the benchmark; whatever anybody prints goes to stderr.
-_OUT = os.dup(1)
-os.dup2(2, 1)
-
-
-def _say(line: dict[str, Any]) -> None:
-    os.write(_OUT, json.dumps(line).encode() + b"\n")
-
-
-def _note(what: str, who: str, count: int = 0) -> None:
-    _say({"note": (what, who, time.monotonic(), count)})
 
 
 class Inbox(BusSubscriber):
@@ -125,13 +105,13 @@ class Worker(BaseWorker):
     @job(name="hold")  # type: ignore[untyped-decorator]
     async def hold(self, message: BusJobRequestMessage) -> None:
         """Never answer."""
-        _note("holds", message.source)
+        note("holds", message.source)
         await asyncio.Event().wait()
 
     async def on_worker_ready(self, data: WorkerReadyData) -> None:
         """Note that a worker is there, and ask it for the job that its predecessor owes."""
         await super().on_worker_ready(data)
-        _note("ready", data.worker_name)
+        note("ready", data.worker_name)
         await self.ask(data.worker_name, "echo")
 
     async def ask(self, worker: str, name: str) -> None:
@@ -139,9 +119,9 @@ class Worker(BaseWorker):
         try:
             async with self.job(worker, **_job_options(name)):
                 pass
-            _note("answered", worker)
+            note("answered", worker)
         except JobError:
-            _note("failed", worker)
+            note("failed", worker)
 
 
 def _job_options(name: str) -> dict[str, Any]:
@@ -160,14 +140,6 @@ class Member:
         self._others: list[asyncio.Task[None]] = []
         self._sent_msgs = 0
 
-    async def ready(self) -> None:
-        """Answer once everything is imported.
-
-        What is imported stays; to look at it again in each full collection takes 50 ms or more.
-        """
-        gc.collect()
-        gc.freeze()
-
     async def open(self, channel: str, runner: str, **bus: Any) -> str:
         """Start the runner; returns the endpoint of its bus."""
         self.bus = ZmqBus(channel=channel, **bus)
@@ -183,12 +155,12 @@ class Member:
         return self.bus.endpoint
 
     def _on_peer(self, event: str, bus: ZmqBus, peer: Peer, *args: object) -> None:
-        _note(event, peer.name)
+        note(event, peer.name)
 
     def _on_messages_lost(
         self, bus: ZmqBus, peer: Peer, lost_msgs: int, plane: str, reason: str
     ) -> None:
-        _note("messages lost", peer.name, lost_msgs)
+        note("messages lost", peer.name, lost_msgs)
 
     async def knows(self, *, runner: str) -> None:
         """Wait until another runner and its worker are known."""
@@ -214,11 +186,11 @@ class Member:
 
     async def rest(self) -> None:
         """Send no dated messages any more."""
-        await _end(self._flows)
+        await end(self._flows)
 
     async def calm(self) -> int:
         """Send no audio frames any more; returns how many were sent in all."""
-        await _end(self._floods)
+        await end(self._floods)
         return self._sent_msgs
 
     async def heard(self, *, runner: str, after: float) -> float:
@@ -279,37 +251,6 @@ class Member:
             await self.bus.send(message)
 
 
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks)
-    tasks.clear()
-
-
-async def _obey(member: Member, line: bytes) -> None:
-    said = json.loads(line)
-    number, order = said.pop("number"), said.pop("order")
-    try:
-        _say({"number": number, "result": await getattr(member, order)(**said)})
-    except Exception:
-        _say({"number": number, "error": traceback.format_exc()})
-
-
-async def main() -> None:
-    """Obey until stdin closes."""
-    stdin = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin
-    )
-    member, orders = Member(), set[asyncio.Task[None]]()
-    async for line in stdin:
-        order = asyncio.create_task(_obey(member, line))
-        orders.add(order)
-        order.add_done_callback(orders.discard)
-    os._exit(1)  # the benchmark is gone, and nothing may outlive it
-
-
 if __name__ == "__main__":
     logger.remove()
-    asyncio.run(main())
+    asyncio.run(obey(Member()))
