@@ -7,6 +7,7 @@ stop a `Session` does the work.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -202,6 +203,7 @@ class ZmqBus(WorkerBus):
                 observe_all=self._observe_all,
             )
             self._session = await self._node.open_channel(interest, self._begin)
+            self._pid = os.getpid()
             self._starts.ring()
         except BaseException:
             await super().stop()
@@ -228,7 +230,8 @@ class ZmqBus(WorkerBus):
         async with self._turnstile():
             try:
                 if self._session is not None:
-                    await self._node.close_channel(self._session.channel.interest.channel)
+                    if os.getpid() == self._pid:  # a fork holds copies of what is its parent's
+                        await self._node.close_channel(self._session.channel.interest.channel)
                     self._session.close()
                     self._session = None
             finally:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,24 @@ async def two_sites(**near: Any) -> AsyncIterator[tuple[Site, Site]]:
         yield sites[0], sites[1]
     finally:
         await asyncio.gather(*(site.close() for site in sites))
+
+
+def test_stop_in_a_fork_takes_nothing_from_its_parent() -> None:
+    """What the child has copies of is the parent's, which stays on the mesh and is found."""
+    channel = new_channel()
+    bus, newcomer = ZmqBus(channel=channel), ZmqBus(channel=channel)
+    with asyncio.Runner() as runner:
+        runner.run(bus.start())
+        child = os.fork()
+        if child == 0:
+            with suppress(BaseException):
+                asyncio.run(bus.stop())
+            os._exit(0)
+        os.waitpid(child, 0)
+        runner.run(newcomer.start())
+        runner.run(newcomer.wait_for_peers(1, timeout_secs=TIMEOUT_SECS))
+        for started in (newcomer, bus):
+            runner.run(started.stop())
 
 
 def test_bus_works_in_three_consecutive_loops() -> None:
