@@ -70,6 +70,7 @@ ROWS = {
     "demo": _row(_ANYTHING, f"{_PIPECAT} nltk numpy pocketsphinx rich soxr"),
     "examples": Row(frozenset([""]), frozenset(_PIPECAT.split())),
     "cli": _row(_ANYTHING, f"{_PIPECAT} rich typer"),
+    "__main__": _row("cli"),
 }
 
 

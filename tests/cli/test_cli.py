@@ -32,6 +32,13 @@ def test_help_and_import_never_load_pipecat(code: str) -> None:
     assert (done.returncode, done.stderr) == (0, "[]")
 
 
+def test_package_is_the_command_too() -> None:
+    """For where the script is not on the PATH."""
+    command = (sys.executable, "-m", "zmqbus", "--version")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
+    assert done.stdout == run_cli("--version").stdout
+
+
 def test_help_names_every_command() -> None:
     """A newcomer sees what there is."""
     done = run_cli("--help")

@@ -276,7 +276,9 @@ def test_what_is_wrong_is_said_again_after_it_was_right() -> None:
     assert attempts.failed(PROTOCOL, MISMATCH) == AGAIN_SECS
     assert attempts.failed(PROTOCOL, MISMATCH) == AGAIN_SECS
     assert attempts.failed(HUNG_UP, 0) is None
-    assert texts == ["tcp://a:1 needs a key, and this node has none"]
+    assert texts == [
+        "tcp://a:1 needs a key, and this node has none (give it key=, or ZMQBUS_KEY_FILE)"
+    ]
     attempts.succeeded()
     attempts.failed(AUTH, 400)
     assert texts[1:] == ["tcp://a:1 refuses this node: its key is not admitted there"]

@@ -30,7 +30,7 @@ _MAX_SAID = 1_024
 
 _REFUSED = "refuses this node: its key is not admitted there"
 _NO_KEY = "has no key: it speaks plain ZeroMQ"
-_NEEDS_KEY = "needs a key, and this node has none"
+_NEEDS_KEY = "needs a key, and this node has none (give it key=, or ZMQBUS_KEY_FILE)"
 _OTHER_KEY = "hangs up in the handshake: it holds another mesh key, or none"
 
 
