@@ -61,9 +61,7 @@ records: st.SearchStrategy[Packet] = st.one_of(
         counts,
     ),
     st.builds(Announce, _tuples(interests), _tuples(channels)),
-    st.builds(
-        Welcome, channels, counts, counts, _tuples(st.binary(max_size=300)), st.booleans()
-    ),
+    st.builds(Welcome, channels, counts, counts, _tuples(st.binary(max_size=300)), st.booleans()),
     st.builds(
         Status,
         counts,
