@@ -241,3 +241,30 @@ def test_no_nearly_right_packet_raises(heard: list[Packet]) -> None:
     assert s.node.peers[ANNE].linked
     s.say(batch(1, b"from bert"), BERT)
     assert s.seen(Delivered)[-1].node == BERT
+
+
+def test_address_is_up_while_a_connection_to_it_stands() -> None:
+    """Whoever is there, and whether it says anything or not."""
+    s = Scripted()
+    s.node.discovered(("tcp://anne",), s.now)
+    s.step()
+    assert not s.node.is_up("tcp://anne")
+    s.link_up("tcp://anne")
+    assert s.node.is_up("tcp://anne")
+    assert not s.node.is_up("tcp://bert")
+    s.link_down("tcp://anne")
+    assert not s.node.is_up("tcp://anne")
+
+
+def test_lag_is_how_late_the_last_timer_was() -> None:
+    """What a blocked loop leaves behind, until a timer is in time again (R21)."""
+    s = Scripted()
+    s.meet(ANNE, "anne")
+    due = s.node.deadline()
+    assert due is not None
+    s.node.advance(due + 3.0)
+    assert s.node.lag_secs == pytest.approx(3.0)
+    due = s.node.deadline()
+    assert due is not None
+    s.node.advance(due)
+    assert s.node.lag_secs == 0.0

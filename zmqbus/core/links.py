@@ -98,6 +98,10 @@ class Links:
         state = self._dials.get(peer.dial) if peer.dial is not None else None
         return state.endpoint if state else peer.hello.endpoints[0]
 
+    def is_up(self, endpoint: str) -> bool:
+        """Whether a connection to an address stands, whoever is there."""
+        return any(state.up for state in self._dials.at(endpoint))
+
     # -- what becomes of connections
 
     def link_up(self, dial: int, now: float) -> None:

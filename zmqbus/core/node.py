@@ -84,6 +84,15 @@ class Node:
         """Where a peer is reached; before that, where it says first that it is."""
         return self._links.endpoint_of(peer)
 
+    @property
+    def lag_secs(self) -> float:
+        """How late its last timer was: how long its event loop was busy with something else."""
+        return self._links.liveness.lag_secs
+
+    def is_up(self, endpoint: str) -> bool:
+        """Whether ZeroMQ's handshake is done with an address that is dialled."""
+        return self._links.is_up(endpoint)
+
     # -- in: from the sockets
 
     def start(self, where: Whereabouts, now: float) -> None:
