@@ -205,6 +205,7 @@ def test_node_of_other_channels_is_due_when_its_channel_is_opened() -> None:
     """It is remembered, and dialled the moment there is a reason (D13)."""
     board, advert = Board(), made("tcp://10.0.0.1:2")
     board.pin(advert, 0.0)
+    assert board.adverts == [advert]
     assert board.take_due([OTHER], 0.0) == []
     assert board.take_due([], 0.0) == []
     assert board.take_due([OTHER, ACME], 0.0) == [advert]

@@ -63,7 +63,7 @@ class Site:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A meeting place of this test's own, and pauses that are hardly any."""
     monkeypatch.setenv("ZMQBUS_RUNTIME_DIR", str(tmp_path))
-    for pause in ("_SEED_FIRST_SECS", "_SEED_MAX_SECS", "_LOCAL_SECS"):
+    for pause in ("_SEED_FIRST_SECS", "_SEED_MAX_SECS", "LOOK_SECS"):
         monkeypatch.setattr(discovery, pause, 0.001)
     return tmp_path / "zmqbus"
 

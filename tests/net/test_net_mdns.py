@@ -132,6 +132,17 @@ async def test_other_channels_are_left_alone_until_they_are_opened(
     await other.finds(one)
 
 
+async def test_what_is_heard_can_be_asked_of_all_channels(ends: Ends, channel: ChannelId) -> None:
+    """Whoever looks for a fault sees that multicast comes back, and the others, on whatever."""
+    one = ends.open(channel)
+    assert (one.mdns.heard_self, one.mdns.adverts) == (False, [])
+    other = ends.open(channel_id("quite another"))
+    await one.until(lambda: one.mdns.heard_self)
+    await one.until(lambda: other.node in {advert.node for advert in one.mdns.adverts})
+    assert one.node not in {advert.node for advert in one.mdns.adverts}
+    assert one.found == {}
+
+
 async def test_who_moves_is_found_where_it_is_now(ends: Ends, channel: ChannelId) -> None:
     """Other addresses are told to those that know the first (R1a)."""
     one, other = ends.open(channel), ends.open(channel)

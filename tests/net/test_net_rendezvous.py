@@ -323,3 +323,35 @@ def test_channel_of_any_id_has_a_directory(here: Rendezvous, there: Rendezvous) 
     odd = ChannelId(b"../../..")
     here.register(odd, A, TO_A)
     assert there.find(odd) == [(A, TO_A)]
+
+
+def test_survey_tells_the_living_from_the_dead_and_touches_neither(
+    here: Rendezvous, place: Path
+) -> None:
+    """All channels, with the process that wrote each entry: for whoever looks for a fault."""
+    here.register(CHANNEL, A, TO_A)
+    here.register(OTHER, A, TO_A)
+    killed_child(place, "acme")
+    (place / "nodes" / B.hex()).write_bytes(b"[]")
+    (place / "nodes" / "not an id").touch()
+    before = files(place)
+    living, dead = sorted(Rendezvous(place).survey(), key=lambda entry: not entry.is_live)
+    assert (living.node, living.endpoints, living.pid) == (A, TO_A, os.getpid())
+    assert (living.is_live, living.channels) == (True, {CHANNEL, OTHER})
+    assert (dead.is_live, dead.channels) == (False, {CHANNEL})
+    assert dead.path == place / "nodes" / dead.node.hex()
+    assert files(place) == before
+    assert here.find(CHANNEL) == []
+
+
+def test_survey_of_nothing_makes_nothing(place: Path) -> None:
+    """A look leaves no directory behind."""
+    assert Rendezvous(place).survey() == []
+    assert not place.exists()
+
+
+def test_survey_of_what_is_no_directory_is_a_config_error(place: Path) -> None:
+    """Said as whoever registers there would be told."""
+    place.write_text("mine")
+    with pytest.raises(ConfigError, match="File exists|no directory"):
+        Rendezvous(place).survey()

@@ -10,7 +10,14 @@ import zmq
 
 from zmqbus.config import _AT_MOST, DEFAULT, MeshConfig
 from zmqbus.errors import LibzmqTooOldError
-from zmqbus.net.sockets import MIN_LIBZMQ, check_libzmq, new_context, new_socket
+from zmqbus.net.sockets import (
+    MIN_LIBZMQ,
+    check_libzmq,
+    has_curve,
+    libzmq_version,
+    new_context,
+    new_socket,
+)
 
 
 @pytest.mark.parametrize("found", [(3, 2, 5), (4, 2, 9), (4, 3, 1)])
@@ -45,3 +52,9 @@ def test_largest_setting_allowed_is_one_that_libzmq_takes(name: str) -> None:
     config = replace(DEFAULT, **most)
     with new_context(config) as context, new_socket(context, zmq.DEALER, config) as socket:
         assert not socket.closed
+
+
+def test_libzmq_says_what_it_is_and_what_it_can() -> None:
+    """The wheels on PyPI can encrypt."""
+    assert libzmq_version() == zmq.zmq_version()
+    assert has_curve()

@@ -183,6 +183,11 @@ class Board:
     def __len__(self) -> int:
         return len(self._known)
 
+    @property
+    def adverts(self) -> list[Advert]:
+        """All that are remembered; may be asked on any thread."""
+        return [known.advert for known in tuple(self._known.values())]
+
     def pin(self, advert: Advert, now: float) -> bool:
         """Remember an advert; it is due now if it is news. False if another one was forgotten."""
         known = self._known.get(advert.node)

@@ -16,7 +16,7 @@ from loguru import logger
 from zmqbus.errors import ConfigError
 from zmqbus.net.binding import Told
 from zmqbus.net.endpoint import Endpoint, parse_seed
-from zmqbus.net.rendezvous import Rendezvous
+from zmqbus.net.rendezvous import LOOK_SECS, Rendezvous
 from zmqbus.net.seeds import resolve
 from zmqbus.packets import ChannelId, NodeId
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 METHODS = ("local", "lan")
 _SEED_FIRST_SECS = 0.25
 _SEED_MAX_SECS = 5.0
-_LOCAL_SECS = 2.0
 
 
 class Found(Protocol):
@@ -172,7 +171,7 @@ class Discovery:
     async def _look_around(self) -> None:
         """Look again now and then: two that started at once may have missed each other."""
         while True:
-            await asyncio.sleep(_LOCAL_SECS)
+            await asyncio.sleep(LOOK_SECS)
             for channel in sorted(self._channels):
                 try:
                     self._look(channel)

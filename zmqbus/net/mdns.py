@@ -24,7 +24,7 @@ from zmqbus.packets import ChannelId, NodeId
 
 _TURN_SECS = 1.0
 """How often interfaces are looked at, and how soon after each other two updates are told."""
-_ECHO_SECS = 3.0
+ECHO_SECS = 3.0
 """After which our own advert should have come back to us."""
 _ALONE_SECS = 5.0
 """After which somebody else should have been heard, if there is anybody."""
@@ -72,6 +72,16 @@ class Mdns:
         """Tell the node once more, at once, where the others are."""
         self._is_asked = True
         self._wake()
+
+    @property
+    def heard_self(self) -> bool:
+        """Whether our own advert has come back: multicast leaves this host, and is heard here."""
+        return self._inner is not None and self._heard_self
+
+    @property
+    def adverts(self) -> list[Advert]:
+        """What others say of themselves, also those of other channels."""
+        return self._board.adverts if self._inner is not None else []
 
     def stop(self) -> None:
         """Say goodbye and end, soon. Returns at once; ``found`` is not called any more."""
@@ -232,7 +242,7 @@ class Mdns:
         if self._told is None or self._heard_others or self._judged:
             return
         told_secs = self._now() - self._tell_first_at
-        if told_secs > _ECHO_SECS and not self._heard_self:
+        if told_secs > ECHO_SECS and not self._heard_self:
             self._judged = True
             names = ", ".join(sorted({h.interface for h in self._here})) or "no interface"
             self._complain(

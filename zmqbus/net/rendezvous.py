@@ -26,6 +26,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ except ImportError:  # Windows: the process id has to do
 DIRECTORY_VARIABLE = "ZMQBUS_RUNTIME_DIR"
 ENTRY_BYTES = 65_536
 """The largest entry read; one of 16 endpoints has about 1,000 bytes."""
+LOOK_SECS = 2.0
+"""How often the living look around, and freshen what they have there."""
 SWEPT_CHANNELS = 256
 """How many channels are searched for what the dead have left, at a start. More would delay it."""
 _ATTEMPTS = 16
@@ -64,6 +67,27 @@ def runtime_directory() -> Path:
             if session and os.stat(session).st_uid == uid:
                 return Path(session, "zmqbus")
     return Path(f"/tmp/zmqbus-{uid}")
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """An entry as it is found, be it of the living or of the dead.
+
+    Parameters:
+        path: Its file.
+        node: The node.
+        pid: The process that wrote it.
+        endpoints: Where the node listens.
+        channels: Where it takes part.
+        is_live: Whether a process holds its lock.
+    """
+
+    path: Path
+    node: NodeId
+    pid: int
+    endpoints: tuple[str, ...]
+    channels: frozenset[ChannelId]
+    is_live: bool
 
 
 class Rendezvous:
@@ -148,6 +172,36 @@ class Rendezvous:
             elif endpoints:
                 found.append((node, endpoints))
         return found
+
+    def survey(self) -> list[Registered]:
+        """All readable entries there are, on all channels, in no order; leaves them as they are.
+
+        Raises:
+            ConfigError: The directory is there and cannot be used.
+        """
+        if os.path.lexists(self._directory):
+            _own_directory(self._directory)
+        found = (self._survey(path) for path in _listed(self._nodes))
+        return [entry for entry in found if entry is not None]
+
+    def _survey(self, path: Path) -> Registered | None:
+        node = _node_id(path.name)
+        if node is None:
+            return None
+        try:
+            with path.open("rb") as file:
+                entry = _parse(file.read(ENTRY_BYTES))
+                is_live = _is_live(file.fileno(), path, entry)
+        except OSError:
+            return None
+        if entry is None:
+            return None
+        channels = frozenset(
+            ChannelId(bytes.fromhex(directory.name))
+            for directory in _listed(self._channels)
+            if _node_id(directory.name) and (directory / path.name).exists()
+        )
+        return Registered(path, node, entry[1], entry[0], channels, is_live)
 
     def _marker(self, channel: ChannelId, node: NodeId) -> Path:
         return self._channels / channel.hex() / node.hex()

@@ -39,6 +39,16 @@ def check_libzmq() -> None:
         raise LibzmqTooOldError(found, MIN_LIBZMQ)
 
 
+def libzmq_version() -> str:
+    """The version of libzmq in use."""
+    return ".".join(map(str, zmq.zmq_version_info()))
+
+
+def has_curve() -> bool:
+    """Whether this libzmq can encrypt."""
+    return bool(zmq.has("curve"))
+
+
 def new_context(config: MeshConfig) -> Context:
     """A context of one's own, so that several loops and forked children never share one (Z38)."""
     context: Context = zmq.Context()
