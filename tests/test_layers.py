@@ -27,7 +27,7 @@ def _row(own: str = "", third: str = "", *, pure: bool = False, **only: str) -> 
 
 _IDS = "ID_BYTES MAX_NAME_BYTES NOBODY ChannelId NodeId"
 _PIPECAT = "loguru pipecat"
-_ANYTHING = "bus codec config core demo errors keys net node packets sim views wire"
+_ANYTHING = "bus codec config core demo doctor errors health keys net node packets sim views wire"
 
 #: By place, the first name below `zmqbus`. Each third party has one door.
 ROWS = {
@@ -40,6 +40,7 @@ ROWS = {
     "core": _row("config errors packets", pure=True),
     "sim": _row("config core errors packets", pure=True),
     "views": _row(pure=True),
+    "health": _row("views", pure=True),
     "bell": _row(),
     "settings": _row("errors packets", packets=_IDS),
     "keys": _row("errors"),
@@ -63,10 +64,11 @@ ROWS = {
         "core directory flush jobs node packets reception registry slices stale views", _PIPECAT
     ),
     "bus": _row(
-        "bell codec config core errors gate jobs keys node packets registry session settings stale "
+        "bell codec config core errors gate health jobs keys node packets registry session settings stale "
         "views",
         _PIPECAT,
     ),
+    "doctor": _row("config core errors incarnation keys net node packets settings wire"),
     "demo": _row(_ANYTHING, f"{_PIPECAT} nltk numpy pocketsphinx rich soxr"),
     "examples": Row(frozenset([""]), frozenset(_PIPECAT.split())),
     "cli": _row(_ANYTHING, f"{_PIPECAT} rich typer"),

@@ -22,8 +22,10 @@ The map, arrows pointing down (tests/test_layers.py holds every module to it)::
     config.py     every tunable; settings.py where they come from
     keys/         mesh keys, runner keys, key files
     errors.py     every exception
-    views.py      what a bus tells of itself; bell.py waiting for news; slices.py long work
-    cli/, demo/, examples/   the `zmqbus` command, its demo, and the handoff
+    views.py      what a bus tells of itself; health.py how it does; bell.py waiting for news;
+                  slices.py long work
+    cli/, demo/, doctor/, examples/   the `zmqbus` command, its demo, what can be wrong with a
+                  mesh, and the handoff
 
 PROTOCOL.md, beside this file, says what peers say to each other.
 """

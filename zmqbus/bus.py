@@ -28,6 +28,7 @@ from zmqbus.config import MeshConfig
 from zmqbus.core.channel import Channel
 from zmqbus.errors import BusStateError, ConfigError
 from zmqbus.gate import RegistryGate
+from zmqbus.health import NOT_STARTED, Health, examine
 from zmqbus.jobs import JobGate
 from zmqbus.keys import KeyArgument, hide
 from zmqbus.node import MeshNode
@@ -175,6 +176,21 @@ class ZmqBus(WorkerBus):
     def stats(self) -> BusStats:
         """Counts since `start`, and what is held now."""
         return self._session.stats() if self._session else BusStats()
+
+    def health(self) -> Health:
+        """Whether this bus lives (``ok``), whether it is ready for work, and if not, why not."""
+        if self._session is None:
+            return NOT_STARTED
+        channel = self._session.channel
+        return examine(
+            endpoint=self.endpoint,
+            peers=self.peers,
+            admitted=channel.admitted,
+            stalled=channel.stalled,
+            lag_secs=self._node.core.lag_secs,
+            late_secs=self._node.config.busy_after_secs,
+            lost_msgs=self.stats().lost_msgs,
+        )
 
     # -- life
 
