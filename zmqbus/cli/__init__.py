@@ -12,6 +12,8 @@ from typing import Annotated
 import typer
 
 from zmqbus.cli.demo import demo
+from zmqbus.cli.doctor import doctor
+from zmqbus.cli.health import health
 from zmqbus.cli.key import app as key_app
 from zmqbus.cli.peers import peers
 from zmqbus.cli.sim import sim
@@ -25,6 +27,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(demo)
+app.command()(doctor)
+app.command()(health)
 app.command()(peers)
 app.command()(sim)
 app.add_typer(key_app, name="key")

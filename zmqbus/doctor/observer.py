@@ -1,0 +1,167 @@
+"""A node without a runner, for a moment: it calls on all that is found, and notes what happens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from zmqbus import wire
+from zmqbus.config import MeshConfig
+from zmqbus.core.channel import Channel
+from zmqbus.core.outbox import Event, PeerRefused
+from zmqbus.core.peers import Peer
+from zmqbus.doctor.setup import Setup
+from zmqbus.incarnation import Incarnation
+from zmqbus.net.rendezvous import Registered
+from zmqbus.packets import Interest, NodeId, channel_id
+
+_TURN_SECS = 0.05
+# No dial is hung up before it is judged.
+_CONFIG = MeshConfig(dial_timeout_secs=600.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Somebody who should be reached.
+
+    Parameters:
+        source: Who says so: "seed", "local" or "lan".
+        endpoints: Where; any of them will do.
+        node: Its id, if that is known.
+        entry: Its entry in the directory of this host, if it has one.
+    """
+
+    source: str
+    endpoints: tuple[str, ...]
+    node: NodeId | None = None
+    entry: Registered | None = None
+
+    def __str__(self) -> str:
+        pid = f", pid {self.entry.pid}" if self.entry else ""
+        return f"{self.endpoints[0]} ({self.source}{pid})"
+
+
+class Observer:
+    """One node of the mesh, from `start` to `stop`.
+
+    Args:
+        setup: What a bus here would use.
+        bind: Where to bind, which may differ.
+        advertise: What peers are told.
+
+    Attributes:
+        texts: Who was turned down, and who turned this node down, in words.
+        targets: Everybody that was called on.
+    """
+
+    def __init__(self, setup: Setup, bind: str, advertise: str | None) -> None:
+        self.texts: list[str] = []
+        self.targets: list[Target] = []
+        self._interest = Interest(
+            channel_id(setup.channel), setup.channel, "", time.time_ns(), observe_all=False
+        )
+        self._life = Incarnation(
+            _CONFIG,
+            self._report,
+            lambda: None,
+            lambda: None,
+            bind=bind,
+            advertise=advertise,
+            insecure=setup.insecure,
+            keys=setup.ring.keys if setup.ring else None,
+        )
+
+    async def start(self) -> None:
+        """Bind, and take part in the channel.
+
+        Raises:
+            BindError: The address is taken or not one of this machine.
+            ConfigError: A name does not resolve.
+        """
+        await self._life.start()
+        self.channel: Channel = self._life.core.open_channel(self._interest, self._life.now())
+        self._life.transport.subscribe(wire.broadcast_topic(self._interest.channel))
+        self._life.settle()
+
+    async def stop(self) -> None:
+        """Say goodbye."""
+        await self._life.stop()
+
+    def _report(self, event: Event) -> None:
+        if isinstance(event, PeerRefused) and event.channel is None:
+            self.texts.append(event.text)
+
+    # -- views
+
+    @property
+    def id(self) -> NodeId:
+        """This node."""
+        return self._life.core.id
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Where peers are told that it is."""
+        return self._life.transport.endpoints
+
+    @property
+    def peers(self) -> dict[NodeId, Peer]:
+        """Everybody who has said hello."""
+        return self._life.core.peers
+
+    @property
+    def lag_secs(self) -> float:
+        """How late its own event loop is."""
+        return self._life.core.lag_secs
+
+    def endpoint_of(self, peer: Peer) -> str:
+        """Where a peer is reached."""
+        return self._life.core.endpoint_of(peer)
+
+    def is_up(self, target: Target) -> bool:
+        """Whether ZeroMQ's handshake with it is done."""
+        return any(map(self._life.core.is_up, target.endpoints))
+
+    def refusal_of(self, target: Target) -> str:
+        """Why this node and a target do not want each other; empty if neither has said so."""
+        starts = tuple(f"{endpoint} " for endpoint in target.endpoints)
+        return next((text for text in self.texts if text.startswith(starts)), "")
+
+    def peer_at(self, target: Target) -> Peer | None:
+        """Who has said hello of those that a target may be."""
+        if target.node is not None:
+            return self.peers.get(target.node)
+        for peer in self.peers.values():
+            if self.endpoint_of(peer) in target.endpoints or (
+                set(peer.hello.endpoints) & set(target.endpoints)
+            ):
+                return peer
+        return None
+
+    # -- calling
+
+    def call(self, target: Target) -> None:
+        """Dial somebody."""
+        if target in self.targets:
+            return
+        self.targets.append(target)
+        self._life.core.discovered(target.endpoints, self._life.now(), target.node)
+        self._life.settle()
+
+    def is_known(self, target: Target) -> bool:
+        """Whether nothing more has to be waited for to judge a target."""
+        peer = self.peer_at(target)
+        if peer is None or not peer.linked:
+            return bool(self.refusal_of(target))
+        takes_part = any(i.channel == self._interest.channel for i in peer.hello.interests)
+        member = self.channel.members.get(peer.node)
+        is_settled = member is not None and (member.joined or member.present != member.admitted)
+        return peer.rtt_secs is not None and (is_settled or not takes_part)
+
+    async def wait(self, secs: float, done: Callable[[], bool]) -> None:
+        """Let the mesh go on until all is known that can be, and for so long at most."""
+        deadline = self._life.now() + secs
+        while self._life.now() < deadline and not (
+            done() and all(map(self.is_known, self.targets))
+        ):
+            await self._life.bell.wait(_TURN_SECS)
