@@ -1,4 +1,4 @@
-"""``python -m bench`` codec, throughput, join, death, overload or flood; ``--json`` for machines.
+"""``python -m bench`` and what to measure; ``--json`` for machines.
 
 Ends with 0 if nothing was lost and every figure is within its limit, else with 1.
 """
@@ -7,25 +7,52 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import platform
 import signal
 import sys
-from importlib.metadata import version
-from statistics import median
+from pathlib import Path
 
 from loguru import logger
 
-from bench import buses, codec, death, flood, join, overload, throughput
+from bench import (
+    buses,
+    codec,
+    compare,
+    death,
+    flood,
+    idle,
+    join,
+    latency,
+    overload,
+    scale,
+    throughput,
+)
 from bench.figures import Row, all_within
+from bench.tables import as_json, as_text
 
 _MODULES = {
     "codec": codec,
     "throughput": throughput,
+    "latency": latency,
+    "flood": flood,
     "join": join,
+    "idle": idle,
     "death": death,
     "overload": overload,
-    "flood": flood,
+    "scale": scale,
+    "compare": compare,
+}
+_MEDIANS = "medians of one interleaved run"
+_HEADS = {
+    "codec": f"to encode and decode; 20 ms of audio is 640 bytes; {_MEDIANS}",
+    "throughput": f"20 ms of audio is 640 bytes; {_MEDIANS}",
+    "latency": f"microseconds since send(); {_MEDIANS}",
+    "flood": "calm and flood in turn, in one run; how late a system message is, in ms",
+    "join": _MEDIANS,
+    "idle": "medians of all runners of a mesh",
+    "death": "seconds, and numbers of lost events",
+    "overload": "each fault and its absence in turn, in one run",
+    "scale": "one simulated run of each size",
+    "compare": f"delays in microseconds; {_MEDIANS}",
 }
 
 
@@ -37,10 +64,30 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--secs",
         type=float,
-        help=f"of a blocked loop ({death.BLOCK_SECS:g}), of each overload in all rounds together "
-        f"({overload.SECS:g}), of a flood ({flood.SECS:g})",
+        help=f"of each throughput ({throughput.SECS:g}), latency ({latency.SECS:g}), flood "
+        f"({flood.SECS:g}) or comparison ({compare.SECS:g}), of each look at idle runners "
+        f"({idle.SECS:g}), of a blocked loop ({death.BLOCK_SECS:g}), of each overload in all "
+        f"rounds together ({overload.SECS:g})",
+    )
+    parser.add_argument(
+        "--bus",
+        nargs="+",
+        choices=tuple(buses.TITLES),
+        help="for throughput, latency and compare: these only",
+    )
+    parser.add_argument(
+        "--runners", nargs="+", type=int, help="for join, idle and scale: meshes of so many"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="for compare: draw FILE-throughput and FILE-latency, of the suffix's kind",
+    )
+    parser.add_argument(
+        "--check", type=Path, metavar="LIMITS", help="for compare: hold its ratios to a file"
+    )
     return parser.parse_args()
 
 
@@ -50,123 +97,58 @@ def main() -> int:
     logger.remove()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the children as Ctrl-C does
     try:
-        rows, whole = _measure(args)
+        tables = asyncio.run(_measure(args))
     except KeyboardInterrupt:
         return 130
+    rows = [row for table in tables for row in table]
     if args.json:
-        print(json.dumps({"what": args.what, "on": _where(), "rows": rows}))
+        print(as_json(args.what, rows))
     else:
-        _print(args.what, rows)
-    return 0 if whole else 1
+        foot = (_MODULES[args.what].__doc__ or "").split("\n\n")[1].strip()
+        print(as_text(args.what, _HEADS[args.what], tables, foot))
+    return 0 if all_within(rows) else 1
 
 
-def _measure(args: argparse.Namespace) -> tuple[list[Row], bool]:
+async def _measure(args: argparse.Namespace) -> list[list[Row]]:
+    """The tables; most benchmarks have one."""
+    rounds, secs = args.rounds, args.secs
+    chosen = {"kinds": args.bus} if args.bus else {}
+    sizes = args.runners
     match args.what:
         case "codec":
-            return _codec()
+            rows = [cost.row() for cost in codec.measure()]
         case "throughput":
-            return asyncio.run(_throughput(args.rounds))
+            rows = await throughput.measure(rounds, secs or throughput.SECS, **chosen)
+        case "latency":
+            rows = await latency.measure(rounds, secs or latency.SECS, **chosen)
+        case "flood":
+            rows = (await flood.measure(rounds, secs or flood.SECS)).rows()
         case "join":
-            return asyncio.run(_join(args.rounds))
+            rows = await join.rows(rounds, sizes or join.COUNTS)
+        case "idle":
+            rows = await idle.measure(secs or idle.SECS, sizes or idle.COUNTS)
         case "death":
-            rows = asyncio.run(death.measure(args.trials, args.secs or death.BLOCK_SECS)).rows()
+            rows = (await death.measure(args.trials, secs or death.BLOCK_SECS)).rows()
         case "overload":
-            rows = asyncio.run(overload.measure(args.rounds, args.secs or overload.SECS))
+            rows = await overload.measure(rounds, secs or overload.SECS)
+        case "scale":
+            rows = await scale.measure(sizes or scale.SIZES)
         case _:
-            rows = asyncio.run(flood.measure(args.rounds, args.secs or flood.SECS)).rows()
-    return rows, all_within(rows)
+            measured = await compare.measure(rounds, secs or compare.SECS, **chosen)
+            return _compared(measured, args)
+    return [rows]
 
 
-def _codec() -> tuple[list[Row], bool]:
-    rows = [
-        {
-            "message": cost.what,
-            "us": round(cost.micros, 1),
-            "JSON us": round(cost.json_micros, 1),
-            "times as fast": round(cost.ratio, 1),
-            "bytes": cost.size_bytes,
-            "JSON bytes": cost.json_bytes,
-        }
-        for cost in codec.measure()
-    ]
-    return rows, True
+def _compared(measured: list[compare.Measured], args: argparse.Namespace) -> list[list[Row]]:
+    if args.plot:
+        from bench.plots import plot
 
-
-async def _throughput(rounds: int) -> tuple[list[Row], bool]:
-    counts = {"queue": 50_000, "zmqbus": 50_000, "redis": 5_000}
-    rates: dict[str, list[throughput.Rate]] = {kind: [] for kind in buses.KINDS}
-    for _ in range(rounds):
-        for kind in list(rates):
-            try:
-                rates[kind].append(await throughput.measure(kind, counts[kind]))
-            except (buses.MissingError, ImportError) as error:
-                print(f"{kind} is skipped: {error}", file=sys.stderr)
-                del rates[kind]
-    redis = median(r.per_sec for r in rates["redis"]) if "redis" in rates else None
-    rows = []
-    for kind, measured in rates.items():
-        if not all(r.whole for r in measured):
-            rows.append({"bus": kind, "msg/s": "messages were lost or out of order"})
-            continue
-        per_sec = median(r.per_sec for r in measured)
-        row: Row = {"bus": kind, "msg/s": round(per_sec)}
-        if redis:
-            row["times RedisBus"] = round(per_sec / redis, 1)
-        rows.append(row)
-    return rows, all(r.whole for measured in rates.values() for r in measured)
-
-
-async def _join(rounds: int) -> tuple[list[Row], bool]:
-    cases = [(way, count) for count in join.COUNTS for way in join.WAYS]
-    secs: dict[tuple[str, int], list[float]] = {case: [] for case in cases}
-    for _ in range(rounds):
-        for case in cases:
-            secs[case].append(await join.measure(*case))
-    rows = [
-        {
-            "discovery": way,
-            "runners": count,
-            "ms": round(median(measured) * 1e3),
-            "worst ms": round(max(measured) * 1e3),
-        }
-        for (way, count), measured in secs.items()
-    ]
-    return rows, True
-
-
-_MEDIANS = "medians of one interleaved run"
-_HEADS = {
-    "codec": f"20 ms of audio is 640 bytes; {_MEDIANS}",
-    "throughput": f"20 ms of audio is 640 bytes; {_MEDIANS}",
-    "join": _MEDIANS,
-    "death": "seconds, and numbers of lost events",
-    "overload": "each fault and its absence in turn, in one run",
-    "flood": "calm and flood in turn, in one run; how late a system message is",
-}
-
-
-def _where() -> dict[str, str]:
-    packages = ("pipecat-zmqbus", "pipecat-ai", "pyzmq", "msgpack")
-    return {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        **{package: version(package) for package in packages},
-    }
-
-
-def _print(what: str, rows: list[Row]) -> None:
-    print(f"{what}: {_HEADS[what]}")
-    print(", ".join(f"{key} {value}" for key, value in _where().items()))
-    columns = list(rows[0])
-    lines = [columns, *([_cell(row.get(c)) for c in columns] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        print("  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)))
-    print((_MODULES[what].__doc__ or "").split("\n\n")[1].strip())
-
-
-def _cell(value: object) -> str:
-    return "" if value is None else str(value)
+        for path in plot(measured, args.plot):
+            print(f"drawn: {path}", file=sys.stderr)
+    tables = [[one.row() for one in measured]]
+    if args.check:
+        tables.append(compare.check(measured, args.check))
+    return tables
 
 
 if __name__ == "__main__":

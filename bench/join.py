@@ -1,7 +1,9 @@
 """How long runners take to meet: from the last one's `start()` until each knows every worker.
 
 What it does not show: how long an interpreter takes to start and to import pipecat, which is most
-of what a user waits for; and the network, for all runners are on this machine.
+of what a user waits for; and the network, for all runners are on this machine. "there and back" is
+from a runner's own `start()` until its first message to another has been answered, by the slowest;
+the first of a mesh, which was there before anybody, does not count.
 """
 
 from __future__ import annotations
@@ -12,20 +14,99 @@ import time
 import uuid
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from statistics import median
 
 from loguru import logger
+from pipecat.bus import BusJobUpdateMessage, BusMessage, BusSubscriber
 from pipecat.workers.base_worker import BaseWorker
 from pipecat.workers.runner import WorkerRunner
 
+from bench.figures import Row, shown, verdict
 from zmqbus import ZmqBus
 
-COUNTS = (2, 10)
+COUNTS = (2, 10, 30)
 WAYS = ("local", "one seed")
-_MOST_SECS = 60.0
+LIMIT_MS = 150.0
+"""For the first message of the second runner, there and back."""
+_MOST_SECS = 180.0
+_PING = "ping"
 
 
-async def measure(way: str, count: int) -> float:
-    """Start ``count`` runners, each a process with one worker; returns the seconds.
+@dataclass(frozen=True)
+class Met:
+    """One measurement.
+
+    Parameters:
+        known_secs: From the last `start()` until each knew every worker.
+        answered_secs: From a runner's `start()` until its first message was answered, at most.
+    """
+
+    known_secs: float
+    answered_secs: float
+
+
+class Echo(BusSubscriber):
+    """Answers pings, and knows when its own was answered."""
+
+    def __init__(self, number: int, bus: ZmqBus) -> None:
+        self._name, self._bus = f"echo-{number}", bus
+        self._answered = asyncio.Event()
+
+    @property
+    def name(self) -> str:
+        """What it can be targeted by."""
+        return self._name
+
+    async def on_bus_message(self, message: BusMessage) -> None:
+        """Take one message."""
+        if not isinstance(message, BusJobUpdateMessage) or message.target != self._name:
+            return
+        if message.job_id == _PING:
+            await self._say(message.source, "pong")
+        else:
+            self._answered.set()
+
+    async def ask(self) -> float:
+        """Ask whoever comes first; returns when the answer came."""
+        peers = await self._bus.wait_for_peers(1, timeout_secs=_MOST_SECS)
+        target = next(name for name in peers[0].subscribers if name.startswith("echo-"))
+        await self._say(target, _PING)
+        await self._answered.wait()
+        return time.monotonic()
+
+    async def _say(self, target: str, what: str) -> None:
+        said = BusJobUpdateMessage(source=self._name, target=target, job_id=what)
+        await self._bus.send(said)
+
+
+async def rows(
+    rounds: int, counts: Sequence[int] = COUNTS, ways: Sequence[str] = WAYS
+) -> list[Row]:
+    """Measure all sizes and ways, in turn."""
+    met: dict[tuple[int, str], list[Met]] = {}
+    for _ in range(rounds):
+        for case in ((count, way) for count in counts for way in ways):
+            met.setdefault(case, []).append(await measure(case[1], case[0]))
+    return [_row(count, way, each) for (count, way), each in met.items()]
+
+
+def _row(count: int, way: str, met: list[Met]) -> Row:
+    limit = LIMIT_MS if count == min(COUNTS) else None
+    answered_ms = median(one.answered_secs for one in met) * 1e3
+    return {
+        "discovery": way,
+        "runners": count,
+        "ms": shown(median(one.known_secs for one in met) * 1e3, 0),
+        "worst ms": shown(max(one.known_secs for one in met) * 1e3, 0),
+        "there and back ms": shown(answered_ms, 0),
+        "limit": limit,
+        "verdict": verdict(answered_ms, limit),
+    }
+
+
+async def measure(way: str, count: int) -> Met:
+    """Start ``count`` runners, each a process with one worker.
 
     Args:
         way: How they find each other, one of `WAYS`.
@@ -41,8 +122,9 @@ async def measure(way: str, count: int) -> float:
             rest = [_begin(p, seed if way == "one seed" else way) for p in processes[1:]]
             await asyncio.gather(*rest)
             times = [(await _read(process)).split() for process in processes]
-    begun_at = max(float(begun) for begun, _ in times)
-    return max(float(known) for _, known in times) - begun_at
+    begun, known, answered = ([float(t) for t in column] for column in zip(*times, strict=True))
+    late = [at - since for since, at in zip(begun[1:], answered[1:], strict=True)]
+    return Met(max(known) - max(begun), max(late))
 
 
 async def _spawn(
@@ -82,13 +164,17 @@ async def _run(channel: str, number: int, count: int) -> None:
     bus = ZmqBus(channel=channel, discovery=("local",) if how == "local" else (), peers=_seeds(how))
     runner = WorkerRunner(name=f"runner-{number}", bus=bus, handle_sigint=False)
     await runner.add_workers(BaseWorker(name=f"worker-{number}"))
+    echo = Echo(number, bus)
+    await bus.subscribe(echo)
     begun_at = time.monotonic()
     running = asyncio.create_task(runner.run())
     await bus.wait_for_worker(f"worker-{number}", timeout_secs=_MOST_SECS)
     _say(bus.endpoint)
+    asking = asyncio.create_task(echo.ask())
     for other in range(count):
         await bus.wait_for_worker(f"worker-{other}", timeout_secs=_MOST_SECS)
-    await _ask(f"{begun_at} {time.monotonic()}")
+    known_at = time.monotonic()
+    await _ask(f"{begun_at} {known_at} {await asking}")
     await runner.cancel()
     await running
 

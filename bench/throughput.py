@@ -1,54 +1,69 @@
-"""How many messages a second go from one process to another, flat out, through the whole bus.
+"""How many messages a second go between processes through a whole bus, and what they cost the CPU.
 
-What it does not show: latency (flat out, queues are full), and what more than two cores would give.
+What it does not show: latency (flat out, queues are full), and what more cores than this machine's
+would give. 1 to 8 is one broadcast to eight processes, or jobs for each of them in turn; 4 to 4 is
+four flows at once, each for one worker of another process. "sender us" and "receiver us" are
+microseconds of CPU of one process for one message sent, or received; the queue has one for both.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
-import time
-import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
-from loguru import logger
-from pipecat.bus import BusFrameMessage, BusMessage, BusSubscriber, WorkerBus
+from bench import buses
+from bench.casts import Part, cast, meet
+from bench.children import Child
+from bench.figures import OVER, Row, shown, verdict
 
-from bench import buses, messages
+SECS = 1.0
+PACED_PER_SEC = 1_000.0
+WHATS = ("audio", "text", "job")
+LIMIT_BROADCAST = 1.3
+"""How much more CPU a message to eight may cost its sender than one to one."""
+_PATIENCE_SECS = 2.0
 
-_MOST_SECS = 120.0
-_TURN_MSGS = 64
-"""After how many messages every sender gives its loop a turn; one bus does so by itself."""
 
+@dataclass(frozen=True)
+class Shape:
+    """Who sends to whom.
 
-class Sink(BusSubscriber):
-    """Counts what comes, and whether it is in order; done when the last number has come."""
+    Parameters:
+        senders: How many send.
+        receivers: How many receive: one each of the senders, or all of the only one.
+    """
 
-    def __init__(self, expected_msgs: int) -> None:
-        self.received_msgs = 0
-        self.in_order = True
-        self.done = asyncio.Event()
-        self.done_at = 0.0
-        self._last = expected_msgs - 1
-        self._next = 0
+    senders: int
+    receivers: int
+
+    def __str__(self) -> str:
+        return f"{self.senders} to {self.receivers}"
 
     @property
-    def name(self) -> str:
-        """The target of what is sent."""
-        return messages.SINK
+    def sources(self) -> list[str]:
+        """The stations that send."""
+        return [f"sender-{i}" for i in range(self.senders)]
 
-    async def on_bus_message(self, message: BusMessage) -> None:
-        """Take one message."""
-        number = message.frame.pts if isinstance(message, BusFrameMessage) else None
-        if number is None:
-            return
-        self.received_msgs += 1
-        self.in_order = self.in_order and number == self._next
-        self._next = number + 1
-        if number == self._last:
-            self.done_at = time.monotonic()
-            self.done.set()
+    @property
+    def sinks(self) -> list[str]:
+        """The stations that receive, and their counters."""
+        return [f"receiver-{i}" for i in range(self.receivers)]
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """All stations."""
+        return {s: Part() for s in self.sources} | {s: Part(counters=(s,)) for s in self.sinks}
+
+    def targets(self, what: str, number: int) -> Sequence[str | None]:
+        """Where one of the senders sends such messages, in turn; None is everybody."""
+        if self.senders > 1 or self.receivers == 1:
+            return [self.sinks[number]]
+        return self.sinks if what == "job" else [None]
+
+
+SHAPES = (Shape(1, 1), Shape(1, 8), Shape(4, 4))
 
 
 @dataclass(frozen=True)
@@ -56,109 +71,140 @@ class Rate:
     """One measurement.
 
     Parameters:
-        kind: The bus.
-        sent_msgs: Messages sent.
-        received_msgs: Messages received.
-        in_order: Whether they came in the order sent.
+        sent_msgs: Messages sent, by all senders together.
+        lost_msgs: Those that did not reach somebody they were for, or came twice.
+        astray_msgs: Those that did not follow the one before.
         secs: From the first `send()` to the last arrival.
+        sender_us: Microseconds of CPU of a sender for each message.
+        receiver_us: The same of a receiver, for each that it got.
     """
 
-    kind: str
     sent_msgs: int
-    received_msgs: int
-    in_order: bool
+    lost_msgs: int
+    astray_msgs: int
     secs: float
+    sender_us: float
+    receiver_us: float
 
     @property
     def whole(self) -> bool:
         """Whether nothing was lost or reordered."""
-        return self.received_msgs == self.sent_msgs and self.in_order
+        return not (self.lost_msgs or self.astray_msgs)
 
     @property
     def per_sec(self) -> float:
-        """Messages a second."""
+        """Messages sent a second, all of which have arrived."""
         return self.sent_msgs / self.secs
 
 
-async def _send(bus: WorkerBus, count: int) -> float:
-    """Send ``count`` numbered frames; returns when the first was sent."""
-    begun_at = time.monotonic()
-    for number in range(count):
-        message = messages.audio()
-        message.frame.pts = number
-        await bus.send(message)
-        if number % _TURN_MSGS == 0:
-            await asyncio.sleep(0)
-    return begun_at
-
-
-async def measure(kind: str, count: int) -> Rate:
-    """Send ``count`` frames from this process to another one (for the queue: within this one).
-
-    Raises:
-        MissingError: The bus cannot be measured here.
-    """
-    if kind == "queue":
-        return await _measure_queue(count)
-    with buses.server(kind) as address:
-        channel = f"bench-{uuid.uuid4().hex[:8]}"
-        command = (sys.executable, "-m", "bench.throughput", kind, channel, address, str(count))
-        child = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-        )
-        try:
-            return await _measure_pair(kind, channel, address, count, child)
-        finally:
-            if child.returncode is None:
-                child.kill()
-            await child.wait()
-
-
-async def _measure_queue(count: int) -> Rate:
-    bus, sink = buses.make("queue", "", ""), Sink(count)
-    async with buses.started(bus):
-        await bus.subscribe(sink)
-        begun_at = await _send(bus, count)
-        await asyncio.wait_for(sink.done.wait(), _MOST_SECS)
-    return Rate("queue", count, sink.received_msgs, sink.in_order, sink.done_at - begun_at)
-
-
-async def _measure_pair(
-    kind: str, channel: str, address: str, count: int, child: asyncio.subprocess.Process
+async def rate(
+    stations: dict[str, Child], shape: Shape, what: str, secs: float, per_sec: float | None = None
 ) -> Rate:
-    assert child.stdin is not None
-    assert child.stdout is not None
-    bus = buses.make(kind, channel, address)
-    async with buses.started(bus):
-        assert (await child.stdout.readline()).strip() == b"ready", "the receiver did not start"
-        begun_at = await _send(bus, count)
-        report = json.loads(await asyncio.wait_for(child.stdout.readline(), _MOST_SECS))
-        child.stdin.close()
-    secs = report["done_at"] - begun_at
-    return Rate(kind, count, report["received_msgs"], report["in_order"], secs)
+    """Send for a while and wait until all has arrived.
+
+    Args:
+        stations: A cast of ``shape.parts`` that have met.
+        shape: Who sends to whom.
+        what: One of `WHATS`.
+        secs: How long to send.
+        per_sec: How many messages each sender sends a second; None: flat out.
+    """
+    sources, sinks = shape.sources, shape.sinks
+    before = await _cpu_secs(stations)
+    sent = await asyncio.gather(
+        *(
+            stations[name].call(
+                "send", what=what, targets=shape.targets(what, i), secs=secs, per_sec=per_sec
+            )
+            for i, name in enumerate(sources)
+        )
+    )
+    owed = [count for count, _ in sent] * (len(sinks) // len(sources))
+    came = await asyncio.gather(
+        *(
+            stations[name].call("arrived", msgs=msgs, secs=_PATIENCE_SECS)
+            for name, msgs in zip(sinks, owed, strict=True)
+        )
+    )
+    after = await _cpu_secs(stations)
+    rounds = len(shape.targets(what, 0))
+    sent_msgs = sum(count for count, _ in sent) * rounds
+    return Rate(
+        sent_msgs=sent_msgs,
+        lost_msgs=sum(abs(due - taken) for due, (taken, *_) in zip(owed, came, strict=True)),
+        astray_msgs=sum(astray for _, astray, _ in came),
+        secs=max(at for *_, at in came) - min(at for _, at in sent),
+        sender_us=sum(after[s] - before[s] for s in sources) / max(1, sent_msgs) * 1e6,
+        receiver_us=sum(after[s] - before[s] for s in sinks) / max(1, sum(owed)) * 1e6,
+    )
 
 
-async def _receive(kind: str, channel: str, address: str, count: int) -> None:
-    bus, sink = buses.make(kind, channel, address), Sink(count)
-    async with buses.started(bus):
-        await bus.subscribe(sink)
-        if kind == "zmqbus":
-            await bus.wait_for_peers(1, timeout_secs=10)  # type: ignore[attr-defined]
-        print("ready", flush=True)
-        try:
-            await asyncio.wait_for(sink.done.wait(), _MOST_SECS)
-        except TimeoutError:
-            sink.done_at = time.monotonic()
-        report = {
-            "received_msgs": sink.received_msgs,
-            "in_order": sink.in_order,
-            "done_at": sink.done_at,
-        }
-        print(json.dumps(report), flush=True)
-        await asyncio.to_thread(sys.stdin.read)
+async def _cpu_secs(stations: dict[str, Child]) -> dict[str, float]:
+    return {name: await station.call("cpu_secs") for name, station in stations.items()}
 
 
-if __name__ == "__main__":
-    logger.remove()
-    _, kind, channel, address, count = sys.argv
-    asyncio.run(_receive(kind, channel, address, int(count)))
+Key = tuple[str, Shape, str, str]
+
+
+async def measure(
+    rounds: int,
+    secs: float = SECS,
+    kinds: Sequence[str] = ("queue", "tcp"),
+    shapes: Sequence[Shape] = SHAPES,
+) -> list[Row]:
+    """Measure all kinds, in turn; what is missing is named and left out."""
+    rates: dict[Key, list[Rate]] = {}
+    there = buses.available(kinds)
+    for _ in range(rounds):
+        for kind in there:
+            for shape in shapes if kind != "queue" else shapes[:1]:
+                await _round(rates, kind, shape, secs)
+    return [row(key, measured) for key, measured in rates.items()] + _broadcast_rows(rates)
+
+
+async def _round(rates: dict[Key, list[Rate]], kind: str, shape: Shape, secs: float) -> None:
+    async with cast(kind, shape.parts) as stations:
+        await meet(stations, shape.sources, shape.sinks)
+        await rate(stations, shape, "audio", secs / 4)  # to warm up
+        for what in WHATS:
+            for pace, per_sec in (("flat out", None), ("paced", PACED_PER_SEC)):
+                one = await rate(stations, shape, what, secs, per_sec)
+                rates.setdefault((kind, shape, what, pace), []).append(one)
+
+
+def row(key: Key, measured: list[Rate]) -> Row:
+    """One line of the table; no rate unless nothing was lost."""
+    kind, shape, what, pace = key
+    whole = all(one.whole for one in measured)
+    return {
+        "bus": buses.TITLES[kind],
+        "shape": str(shape),
+        "what": what,
+        "pace": pace,
+        "msg/s": round(median(one.per_sec for one in measured)) if whole else "lost or reordered",
+        "sender us": shown(median(one.sender_us for one in measured), 1),
+        "receiver us": shown(median(one.receiver_us for one in measured), 1),
+        "limit": None,
+        "verdict": "" if whole else OVER,
+    }
+
+
+def _broadcast_rows(rates: dict[Key, list[Rate]]) -> list[Row]:
+    """What one to eight costs the sender, in costs of one to one."""
+    rows = []
+    for (kind, shape, what, pace), eight in rates.items():
+        one = rates.get((kind, SHAPES[0], what, pace))
+        if one and shape == SHAPES[1] and what != "job" and pace == "flat out":
+            ratio = median(r.sender_us for r in eight) / median(r.sender_us for r in one)
+            rows.append(
+                {
+                    "bus": buses.TITLES[kind],
+                    "shape": f"{shape}, by 1 to 1",
+                    "what": what,
+                    "pace": pace,
+                    "sender us": shown(ratio),
+                    "limit": LIMIT_BROADCAST,
+                    "verdict": verdict(ratio, LIMIT_BROADCAST),
+                }
+            )
+    return rows

@@ -18,6 +18,7 @@ import pytest
 from bench import death, flood, overload
 from bench.death import Trials
 from bench.figures import OVER
+from bench.messages import MESSAGES
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,6 +34,14 @@ def run(*arguments: str) -> tuple[int, list[dict[str, Any]]]:
 def is_over(rows: list[dict[str, Any]]) -> bool:
     """Whether any row breaks its limit."""
     return any(row["verdict"] == OVER for row in rows)
+
+
+def test_codec_measures_every_message_and_its_exit_status_says_whether_it_is_fast() -> None:
+    """Each kind of message is measured with both serializers."""
+    status, rows = run("codec")
+    assert status == is_over(rows)
+    assert [row["message"] for row in rows] == list(MESSAGES)
+    assert all(row["us"] > 0 and row["JSON us"] > 0 for row in rows)
 
 
 def test_flood_runs_and_its_exit_status_says_whether_all_is_within_limits() -> None:
