@@ -304,3 +304,21 @@ async def test_runner_heard_by_mdns_and_behind_a_firewall_is_named(net: Lan) -> 
         findings = await examine_on(here, "--discovery", "lan", "--channel", channel, "--wait", "1")
     assert of(findings, "multicast")["level"] == "ok"
     assert "(lan) does not answer" in of(findings, "peers: tcp")["what"]
+
+
+async def test_runner_that_cannot_call_back_is_named(net: Lan) -> None:
+    """A firewall lets this host out, and nobody in: the others never reach its ports."""
+    here, there = (net.host(f"10.9.0.{number}/24", ipv6=False) for number in (1, 2))
+    back = ("from", "10.9.0.1", "ipproto", "tcp", "sport", "7400-7401")
+    here.ip("rule", "add", *back, "blackhole")
+    async with children(there) as [child]:
+        runner = Runner(child, "there")
+        channel = uuid.uuid4().hex
+        await runner.begin(channel=channel, bind="tcp://*:*", insecure=True)
+        seed = await runner.call("", "endpoint")
+        bind = "tcp://10.9.0.1:7400"
+        findings = await examine_on(
+            here, "--bind", bind, "--channel", channel, "--peers", seed, "--wait", "3"
+        )
+    assert of(findings, "advertise")["level"] == "ok"
+    assert f"does not call back at {bind}" in of(findings, "peers: way back")["what"]

@@ -17,6 +17,7 @@ from zmqbus.net.rendezvous import Registered
 from zmqbus.packets import Interest, NodeId, channel_id
 
 _TURN_SECS = 0.05
+_SETTLE_SECS = 0.3
 # No dial is hung up before it is judged.
 _CONFIG = MeshConfig(dial_timeout_secs=600.0)
 
@@ -159,9 +160,20 @@ class Observer:
         return peer.rtt_secs is not None and (is_settled or not takes_part)
 
     async def wait(self, secs: float, done: Callable[[], bool]) -> None:
-        """Let the mesh go on until all is known that can be, and for so long at most."""
-        deadline = self._life.now() + secs
-        while self._life.now() < deadline and not (
-            done() and all(map(self.is_known, self.targets))
-        ):
+        """Let the mesh go on until all is known that can be, and for so long at most.
+
+        Whoever was met last may tell of others, so nobody may have come for a moment.
+        """
+        now = self._life.now
+        deadline, known, since = now() + secs, 0, now()
+        while now() < deadline:
+            if known != len(self.peers):
+                known, since = len(self.peers), now()
+            if done() and self._is_settled() and now() - since >= _SETTLE_SECS:
+                return
             await self._life.bell.wait(_TURN_SECS)
+
+    def _is_settled(self) -> bool:
+        return all(map(self.is_known, self.targets)) and all(
+            peer.linked or peer.lost_reason for peer in self.peers.values()
+        )

@@ -14,7 +14,7 @@ from zmqbus.doctor.observer import Target
 from zmqbus.net.probe import probe
 from zmqbus.net.rendezvous import LOOK_SECS, Registered
 from zmqbus.net.seeds import resolve
-from zmqbus.packets import Interest
+from zmqbus.packets import Interest, NodeId
 
 MAX_TARGETS = 64
 """How many of this host's runners are called on; on a busy host they are alike."""
@@ -47,23 +47,25 @@ async def check_peers(case: Case) -> list[Finding]:
             case.node.call(Target("seed", (endpoint,)))
     for target in case.local_targets[:MAX_TARGETS]:
         case.node.call(target)
-    findings += await judge_all(case)
+    await case.node.wait(case.wait_secs, lambda: True)
+    findings += await judge_targets(case)
+    findings += await _judge_others(case)
     remedy = "start a runner, or name one: `peers=['tcp://host:port']`"
     return findings or [warn("peers", "nobody was found", remedy)]
 
 
-async def judge_all(case: Case) -> list[Finding]:
-    """Wait for those who were called on, and say how far it went with each, once."""
-    await case.node.wait(case.wait_secs, lambda: True)
-    findings = []
-    seen: set[bytes] = set()
-    for target in case.node.targets:
-        peer = case.node.peer_at(target)
-        if peer is None or peer.node not in seen:
-            findings.append(await _judge(case, target))
-        if peer is not None:
-            seen.add(peer.node)
-    return findings
+async def judge_targets(case: Case) -> list[Finding]:
+    """How far it went with each that was called on; one of several addresses is judged once."""
+    found = {t: case.node.peer_at(t) for t in case.node.targets}
+    once = {peer.node if peer else target: target for target, peer in reversed(found.items())}
+    return [await _judge(case, target) for target in found if target in once.values()]
+
+
+async def _judge_others(case: Case) -> list[Finding]:
+    """How far it went with those that only others, or they themselves, have told of."""
+    called_on = {peer.node for t in case.node.targets if (peer := case.node.peer_at(t))}
+    rest = [p for n, p in case.node.peers.items() if n not in called_on and not p.lost_reason]
+    return [await (_judge_linked if p.linked else _judge_halfway)(case, p) for p in rest]
 
 
 async def _judge(case: Case, target: Target) -> Finding:
@@ -180,14 +182,19 @@ async def check_channel(case: Case) -> list[Finding]:
 
 async def check_names(case: Case) -> list[Finding]:
     """Whether two runners have one name."""
-    findings = []
+    return list(taken_names(case).values()) or [ok("names", "no two runners have one name")]
+
+
+def taken_names(case: Case) -> dict[NodeId, Finding]:
+    """The runners whose names older ones have."""
+    findings = {}
     for node, member in case.node.channel.members.items():
         if member.present and not member.admitted:
-            what = f"two live runners are called {member.interest.runner!r}; the younger, "
-            what += f"{_where(case, node)}, is heard by nobody"
+            name, where = member.interest.runner, called(case, case.node.peers[node])
+            what = f"two live runners are called {name!r}; the younger, {where}, is heard by nobody"
             remedy = "end it, or give it another `WorkerRunner(name=…)`"
-            findings.append(fail("names", what, remedy))
-    return findings or [ok("names", "no two runners have one name")]
+            findings[node] = fail("names", what, remedy)
+    return findings
 
 
 async def check_clocks(case: Case) -> list[Finding]:
@@ -207,11 +214,6 @@ async def check_clocks(case: Case) -> list[Finding]:
 
 def _interests(case: Case) -> list[Interest]:
     return [i for peer in case.node.peers.values() if peer.linked for i in peer.hello.interests]
-
-
-def _where(case: Case, node: bytes) -> str:
-    peer = next((p for n, p in case.node.peers.items() if n == node), None)
-    return called(case, peer) if peer else node.hex()[:4]
 
 
 def called(case: Case, peer: Peer) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from zmqbus.doctor.case import PROBE_SECS, Case
-from zmqbus.doctor.findings import Finding, Level
+from zmqbus.doctor.findings import Finding, ok
 from zmqbus.doctor.observer import Observer, Target
-from zmqbus.doctor.others import check_names, judge_all
+from zmqbus.doctor.others import judge_targets, taken_names
 from zmqbus.net.probe import probe
 from zmqbus.net.rendezvous import Rendezvous
 
@@ -30,10 +30,17 @@ async def ask(case: Case, pid: int | None) -> list[Finding]:
     try:
         for target in targets:
             case.observer.call(target)
-        findings = await judge_all(case)
-        return findings + [f for f in await check_names(case) if f.level is Level.FAIL]
+        await case.observer.wait(case.wait_secs, lambda: True)
+        findings = [_excused(finding) for finding in await judge_targets(case)]
+        nodes = {peer.node for target in targets if (peer := case.observer.peer_at(target))}
+        return findings + [f for node, f in taken_names(case).items() if node in nodes]
     finally:
         await case.observer.stop()
+
+
+def _excused(finding: Finding) -> Finding:
+    """Who has all the peers it can have takes no observer, and is well."""
+    return ok("peers", finding.what) if finding.check == "peers: limit" else finding
 
 
 async def _bound(case: Case, pid: int | None) -> list[Target]:
