@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from loguru import logger
-from pipecat.utils.asyncio.task_manager import TaskManager
+from pipecat.utils.asyncio.task_manager import TaskManager, TaskManagerParams
 from pipecat.workers.base_worker import BaseWorker
 from pipecat.workers.runner import WorkerRunner
 
@@ -55,7 +55,7 @@ class Station:
             await self._runner.add_workers(BaseWorker(name=f"{self._name}-worker"))
             self._running = asyncio.create_task(self._runner.run())
             return
-        await bus.setup(TaskManager(loop=asyncio.get_running_loop()))
+        await bus.setup(_task_manager())
         await bus.start()
         for ear in self._ears():
             await bus.subscribe(ear)
@@ -149,6 +149,16 @@ class Station:
     async def sent_bytes(self) -> int:
         """What all its TCP connections that stand have sent so far."""
         return sockets.sent_bytes()
+
+
+def _task_manager() -> TaskManager:
+    loop = asyncio.get_running_loop()
+    try:
+        return TaskManager(loop=loop)
+    except TypeError:  # before pipecat 1.5.0
+        manager = TaskManager()
+        manager.setup(TaskManagerParams(loop=loop))
+        return manager
 
 
 def main(kind: str, name: str) -> None:
