@@ -186,3 +186,14 @@ async def test_runner_whose_name_is_taken_is_not_well() -> None:
         await asyncio.gather(*(site.close() for site in sites))
     assert [finding.check for finding in findings] == ["peers", "peers", "names"]
     assert faults(findings) == ["names"]
+
+
+async def test_who_is_asked_for_its_health_notices_nothing(mesh: Mesh) -> None:
+    """A probe that comes every few seconds is no runner: it is neither told of nor counted."""
+    told: list[str] = []
+    bus = await mesh.make(start=False, **LOCAL)
+    for event in ("joined", "left", "lost", "refused"):
+        bus.add_event_handler(f"on_peer_{event}", lambda *_: told.append("something"))
+    await bus.start()
+    assert [f.level for f in await ask(case(channel=mesh.channel), None)] == [Level.OK]
+    assert (bus.peers, told, bus.stats().counters) == ([], [], {})

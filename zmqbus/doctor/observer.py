@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from zmqbus import wire
 from zmqbus.config import MeshConfig
-from zmqbus.core.channel import Channel
 from zmqbus.core.outbox import Event, PeerRefused
 from zmqbus.core.peers import Peer
 from zmqbus.doctor.setup import Setup
@@ -44,24 +43,28 @@ class Target:
 
 
 class Observer:
-    """One node of the mesh, from `start` to `stop`.
+    """One node of the mesh, from `start` to `stop`, without a runner.
+
+    Who takes part in a channel is told of the others on it, and is seen there, as an observer. Who
+    does not is seen by nobody, and gets no message: to look at a runner changes nothing.
 
     Args:
         setup: What a bus here would use.
         bind: Where to bind, which may differ.
         advertise: What peers are told.
+        takes_part: Whether it takes part in the channel.
 
     Attributes:
         texts: Who was turned down, and who turned this node down, in words.
         targets: Everybody that was called on.
     """
 
-    def __init__(self, setup: Setup, bind: str, advertise: str | None) -> None:
+    def __init__(
+        self, setup: Setup, bind: str, advertise: str | None, *, takes_part: bool = True
+    ) -> None:
+        self._channel = setup.channel if takes_part else ""
         self.texts: list[str] = []
         self.targets: list[Target] = []
-        self._interest = Interest(
-            channel_id(setup.channel), setup.channel, "", time.time_ns(), observe_all=False
-        )
         self._life = Incarnation(
             _CONFIG,
             self._report,
@@ -74,16 +77,18 @@ class Observer:
         )
 
     async def start(self) -> None:
-        """Bind, and take part in the channel.
+        """Bind, and take part in the channel, or not.
 
         Raises:
             BindError: The address is taken or not one of this machine.
             ConfigError: A name does not resolve.
         """
         await self._life.start()
-        self.channel: Channel = self._life.core.open_channel(self._interest, self._life.now())
-        self._life.transport.subscribe(wire.broadcast_topic(self._interest.channel))
-        self._life.settle()
+        if self._channel:
+            channel, now = channel_id(self._channel), self._life.now()
+            self._life.core.open_channel(Interest(channel, self._channel, "", time.time_ns()), now)
+            self._life.transport.subscribe(wire.broadcast_topic(channel))
+            self._life.settle()
 
     async def stop(self) -> None:
         """Say goodbye."""
@@ -154,10 +159,7 @@ class Observer:
         peer = self.peer_at(target)
         if peer is None or not peer.linked:
             return bool(self.refusal_of(target))
-        takes_part = any(i.channel == self._interest.channel for i in peer.hello.interests)
-        member = self.channel.members.get(peer.node)
-        is_settled = member is not None and (member.joined or member.present != member.admitted)
-        return peer.rtt_secs is not None and (is_settled or not takes_part)
+        return peer.rtt_secs is not None
 
     async def wait(self, secs: float, done: Callable[[], bool]) -> None:
         """Let the mesh go on until all is known that can be, and for so long at most.

@@ -91,12 +91,14 @@ async def _judge_linked(case: Case, peer: Peer) -> Finding:
     )
     if peer.busy or peer.lag_secs > LATE_SECS:
         return fail("peers: loop", f"{told}; its event loop is blocked", _UNBLOCK)
-    return await _misleading(peer, told) or ok("peers", told)
+    return await _misleading(case, peer, told) or ok("peers", told)
 
 
-async def _misleading(peer: Peer, name: str) -> Finding | None:
+async def _misleading(case: Case, peer: Peer, name: str) -> Finding | None:
     """Whether nobody answers where it tells others that it is."""
     told = peer.hello.endpoints
+    if peer.confirmed and case.node.endpoint_of(peer) in told:
+        return None
     if any([await probe(endpoint, PROBE_SECS) == "open" for endpoint in told]):
         return None
     what = f"{name}; it tells others that it is at {', '.join(told)}, where nobody answers"
@@ -106,7 +108,7 @@ async def _misleading(peer: Peer, name: str) -> Finding | None:
 async def _judge_halfway(case: Case, peer: Peer) -> Finding:
     """It has said hello, so it reaches this node; what is missing is the way there, or data."""
     name, hello = called(case, peer), peer.hello
-    if misleading := await _misleading(peer, f"{name} reaches this node"):
+    if misleading := await _misleading(case, peer, f"{name} reaches this node"):
         return misleading
     if not peer.confirmed:
         what = f"{name} reaches this node, but does not answer at {', '.join(hello.endpoints)}"
@@ -186,11 +188,18 @@ async def check_names(case: Case) -> list[Finding]:
 
 
 def taken_names(case: Case) -> dict[NodeId, Finding]:
-    """The runners whose names older ones have."""
-    findings = {}
-    for node, member in case.node.channel.members.items():
-        if member.present and not member.admitted:
-            name, where = member.interest.runner, called(case, case.node.peers[node])
+    """The runners on the channel whose names older ones have (R6)."""
+    findings: dict[NodeId, Finding] = {}
+    holders: dict[str, NodeId] = {}
+    on_channel = [
+        (i.started_at_ns, peer.node, i.runner)
+        for peer in case.node.peers.values()
+        for i in peer.hello.interests
+        if peer.linked and i.channel == case.channel and i.runner
+    ]
+    for _, node, name in sorted(on_channel):
+        if holders.setdefault(name, node) != node:
+            where = called(case, case.node.peers[node])
             what = f"two live runners are called {name!r}; the younger, {where}, is heard by nobody"
             remedy = "end it, or give it another `WorkerRunner(name=…)`"
             findings[node] = fail("names", what, remedy)

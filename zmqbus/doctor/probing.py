@@ -25,7 +25,7 @@ async def ask(case: Case, pid: int | None) -> list[Finding]:
     targets = case.local_targets or await _bound(case, pid)
     if not targets:
         return []
-    case.observer = Observer(case.setup, "tcp://127.0.0.1:*", None)
+    case.observer = Observer(case.setup, "tcp://127.0.0.1:*", None, takes_part=False)
     await case.observer.start()
     try:
         for target in targets:
