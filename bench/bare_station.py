@@ -71,10 +71,6 @@ class BareStation:
     async def hears(self, *, names: Sequence[str]) -> None:
         """See `greet`."""
 
-    async def close(self) -> None:
-        """Send nothing any more; the process ends the rest."""
-        await self.rest()
-
     async def send(
         self, *, what: str, targets: Sequence[str], secs: float, per_sec: float | None = None
     ) -> tuple[int, float]:

@@ -51,7 +51,6 @@ async def cast(kind: str, parts: dict[str, Part]) -> AsyncIterator[dict[str, Chi
             for name, part in playing.items():
                 arguments = {k: v for k, v in vars(part).items() if v}
                 await stations[name].call("open", channel=channel, address=address, **arguments)
-                stack.push_async_callback(stations[name].call, "close")
             yield {name: stations.get(name) or stations[_ALL] for name in parts}
 
 

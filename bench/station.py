@@ -67,11 +67,6 @@ class Station:
         """Wait until so many other runners have joined (zmqbus only)."""
         await self._bus.wait_for_peers(count, timeout_secs=60.0)  # type: ignore[attr-defined]
 
-    async def close(self) -> None:
-        """Stop the bus: what was started in this process for it ends before the process does."""
-        await self.rest()
-        await self._bus.stop()
-
     async def greet(self, *, name: str) -> None:
         """Greet everybody by a name until told to `rest`."""
 
