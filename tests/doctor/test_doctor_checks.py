@@ -111,6 +111,14 @@ async def test_one_peer_at_two_addresses_is_judged_once(mesh: Mesh) -> None:
     assert [finding.check for finding in findings].count("peers") == 1
 
 
+async def test_seed_that_is_this_very_node_is_left_out() -> None:
+    """The name of a service stands for all its hosts, and so for this one (D20)."""
+    at = f"tcp://127.0.0.1:{free_port()}"
+    findings = await diagnose(bind=at, peers=at)
+    assert faults(findings) == []
+    assert of(findings, "peers").what == "nobody was found"
+
+
 async def test_seed_that_does_not_resolve_is_named() -> None:
     """Z23: a name server that knows nothing of it, or none at all."""
     findings = await diagnose(peers="tcp://nowhere.invalid:7400", bind="tcp://localhost:*")

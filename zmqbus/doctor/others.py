@@ -11,6 +11,8 @@ from zmqbus.core.peers import Peer
 from zmqbus.doctor.case import PROBE_SECS, Case
 from zmqbus.doctor.findings import Finding, fail, ok, warn
 from zmqbus.doctor.observer import Target
+from zmqbus.net.addresses import held
+from zmqbus.net.endpoint import parse_seed
 from zmqbus.net.probe import probe
 from zmqbus.net.rendezvous import LOOK_SECS, Registered
 from zmqbus.net.seeds import resolve
@@ -44,7 +46,8 @@ async def check_peers(case: Case) -> list[Finding]:
             remedy = "mend the name in `peers=`, or the name service"
             findings.append(fail("peers", f"seed {seed}: {resolution.reason}", remedy))
         for endpoint in resolution.endpoints:
-            case.node.call(Target("seed", (endpoint,)))
+            if not _is_own(case, endpoint):
+                case.node.call(Target("seed", (endpoint,)))
     for target in case.local_targets[:MAX_TARGETS]:
         case.node.call(target)
     await case.node.wait(case.wait_secs, lambda: True)
@@ -52,6 +55,14 @@ async def check_peers(case: Case) -> list[Finding]:
     findings += await _judge_others(case)
     remedy = "start a runner, or name one: `peers=['tcp://host:port']`"
     return findings or [warn("peers", "nobody was found", remedy)]
+
+
+def _is_own(case: Case, endpoint: str) -> bool:
+    """Whether a seed is this very node: a name may stand for all hosts, this one too."""
+    at = parse_seed(endpoint)
+    is_here = at.is_local or at.address in {h.address for h in held()}
+    ends = f":{at.port}" if at.port else at.path
+    return is_here and any(each.endswith(ends) for each in case.node.endpoints)
 
 
 async def judge_targets(case: Case) -> list[Finding]:
