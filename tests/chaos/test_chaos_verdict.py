@@ -195,6 +195,22 @@ def test_job_that_failed_because_its_worker_died_is_right() -> None:
     assert verdict([asked, peer(Kind.LOST, B_PID), answer], [], b_killed_at=0.0).violations == []
 
 
+@pytest.mark.parametrize(("back_ms", "blamed"), [(2_000, True), (6_000, False)])
+def test_job_may_fail_until_the_runner_has_joined_again(back_ms: int, blamed: bool) -> None:
+    """Its worker can be known before; what is lost before it has joined is not announced."""
+    records = [
+        peer(Kind.LOST, B_PID, 1_000),
+        peer(Kind.JOINED, B_PID, back_ms),
+        Record(Kind.ASKED, 0, 1, number=1, at_ms=5_000),
+        Record(Kind.ANSWERED, Outcome.FAILED, 1, number=1, at_ms=5_500),
+    ]
+    records.sort(key=lambda record: record.at_ms)
+    found = verdict(records, [], Spell(Fault.CUT, 1, 0.0, 3.0)).violations
+    assert [f for f in found if "nobody was gone" in f] == (
+        ["job 1 of 0.0 for 1 failed, and nobody was gone"] if blamed else []
+    )
+
+
 def test_job_that_was_run_and_answered_is_right() -> None:
     """The one that ran it need not have lived on."""
     done = [Record(Kind.ASKED, 0, 1, number=1), Record(Kind.ANSWERED, 0, 1, number=1)]

@@ -310,11 +310,22 @@ def _jobs(lives: Sequence[Life], ledgers: dict[tuple[int, int], list[Record]]) -
 
 
 def _gone(asked: Record, answer: Record, records: Sequence[Record]) -> bool:
+    """Whether the worker's runner was away at some time while the job was waited for.
+
+    Its worker may be known, and asked, before it has joined again; lost then, it is not announced.
+    """
     first, last = asked.at_ms - JOB_SLACK_MS, answer.at_ms + JOB_SLACK_MS
-    return any(
-        r.kind in (Kind.LOST, Kind.LEFT) and r.actor == asked.actor and first <= r.at_ms <= last
-        for r in records
-    )
+    away = False
+    for r in records:
+        if r.actor != asked.actor or r.at_ms > last:
+            continue
+        if r.kind in (Kind.LOST, Kind.LEFT):
+            away = True
+            if r.at_ms >= first:
+                return True
+        elif r.kind is Kind.JOINED and r.at_ms < first:
+            away = False
+    return away
 
 
 def _count(life: Life, records: Sequence[Record], verdict: Verdict) -> None:
