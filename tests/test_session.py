@@ -8,7 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from pipecat.bus import BusFrameMessage, BusJobRequestMessage, BusJobResponseUrgentMessage
+from pipecat.bus import (
+    BusFrameMessage,
+    BusJobRequestMessage,
+    BusJobResponseMessage,
+    BusJobResponseUrgentMessage,
+)
 from pipecat.bus.serializers.json import JSONMessageSerializer
 from pipecat.frames.frames import TextFrame
 from pipecat.pipeline.job_context import JobStatus
@@ -199,6 +204,29 @@ async def test_peer_that_never_goes_on_holds_nobody_up(mesh: Mesh) -> None:
     inboxes[1].gate.set()
     await inboxes[1].wait(501)
     assert inboxes[1].texts == inboxes[2].texts
+
+
+async def test_job_whose_request_or_answer_is_lost_ends_with_an_error(mesh: Mesh) -> None:
+    """Both leave the history of who sent them; nobody waits for ever (R15, F5)."""
+    config = replace(TIGHT, history_msgs=64, system_hwm_msgs=64, slow_peer_timeout_secs=0.05)
+    a, inbox_a, b, inbox_b = await mesh.pair(config=config)
+    inbox_b.gate.clear()
+    await _send_many(a, 100)
+    await a.send(BusJobRequestMessage(source="a", target="b", job_id="asked"))
+    done = JobStatus.COMPLETED
+    await a.send(BusJobResponseMessage(source="a", target="b", job_id="answered", status=done))
+    await asyncio.wait_for(_send_many(a, 100), TIMEOUT_SECS)
+    await inbox_a.wait(203)
+    await inbox_b.wait()
+    for inbox, answer in ((inbox_a, ("b", "a", "asked")), (inbox_b, ("a", "b", "answered"))):
+        (error,) = (
+            m
+            for m in inbox.messages
+            if isinstance(m, BusJobResponseUrgentMessage) and m.target == inbox.name
+        )
+        assert (error.source, error.target, error.job_id) == answer
+        assert error.status is JobStatus.ERROR
+    inbox_b.gate.set()
 
 
 async def test_stop_with_a_peer_that_takes_nothing_returns(mesh: Mesh) -> None:

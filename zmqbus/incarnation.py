@@ -162,9 +162,10 @@ class Incarnation:
         audience: tuple[NodeId, ...] | None,
         body: bytes,
         expires_at: float,
+        note: object,
     ) -> None:
         """See `MeshNode.publish`."""
-        self.core.publish(channel, plane, audience, body, expires_at)
+        self.core.publish(channel, plane, audience, body, expires_at, note)
         self._unsent_msgs += 1
         self._unsent_bytes += len(body)
         if (

@@ -2,10 +2,10 @@
 
 Three things pipecat's workers cannot know by themselves:
 
-* A job on a runner that died is never answered. The requester's bus knows which jobs it sent
-  where, and answers for the dead with an urgent ERROR response (R24, P03), also to a request that
-  was under way to the bus when the runner went. What the runner itself says of such a job if it
-  turns out to live is dropped: one job has one answer.
+* A job on a runner that died is never answered, nor one whose request or answer was lost (R15).
+  The requester's bus knows which jobs it sent where, and answers for the dead with an urgent ERROR
+  response (R24, P03), also to a request that was under way to the bus when the runner went. What
+  the runner itself says of such a job if it turns out to live is dropped: one job has one answer.
 * A cancel is a system message and overtakes its request: handled first it finds no job, and the
   job then runs to its end although nobody wants it. The gate before the worker keeps such a cancel
   until the request comes, and answers CANCELLED instead of handing it on (R19, P06).
@@ -45,6 +45,9 @@ ASKS = (BusJobRequestMessage, BusJobCancelMessage)
 """What the sender of a job says to its worker."""
 
 _ENDS = (BusJobResponseMessage, BusJobResponseUrgentMessage, BusJobStreamEndMessage)
+AWAITED = (BusJobRequestMessage, *_ENDS)
+"""Without these somebody would wait for ever."""
+
 Job = tuple[str, str]
 
 
@@ -103,6 +106,24 @@ class OutstandingJobs:
         _shorten(self._gone, MAX_REMEMBERED_NAMES)
         _shorten(self._failed, MAX_REMEMBERED_JOBS)
         return [_error(job_id, worker, source, reason) for job_id, worker, source in jobs]
+
+    def answer_undelivered(self, message: BusMessage, runner: str) -> BusMessage | None:
+        """The answer when one of `AWAITED` was lost on its way to a runner that is far behind.
+
+        To a request it is for here, and None if the job has ended otherwise; to an end it is for
+        whoever asked.
+        """
+        if isinstance(message, BusJobRequestMessage) and message.target:
+            job = message.job_id, message.target
+            if self._jobs.pop(job, None) is None:
+                return None
+            self._failed[job] = None
+            reason = f"the request was lost: runner {runner!r} is too far behind"
+            return _error(*job, message.source, reason)
+        if isinstance(message, _ENDS) and message.target:
+            reason = f"the answer was lost: runner {runner!r} is too far behind"
+            return _error(message.job_id, message.source, message.target, reason)
+        return None
 
 
 def _shorten(memory: dict[Any, Any], most: int) -> None:

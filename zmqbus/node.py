@@ -215,9 +215,13 @@ class MeshNode:
         audience: tuple[NodeId, ...] | None,
         body: bytes,
         expires_at: float,
+        note: object,
     ) -> None:
-        """Send a message: a system message now, data at the end of this turn of the loop."""
-        self._life.publish(channel, plane, audience, body, expires_at)
+        """Send a message: a system message now, data at the end of this turn of the loop.
+
+        For ``expires_at`` and ``note`` see `Node.publish`.
+        """
+        self._life.publish(channel, plane, audience, body, expires_at, note)
 
     async def make_room(
         self, channel: Channel, plane: Plane, audience: tuple[NodeId, ...] | None

@@ -385,6 +385,31 @@ def following(*readers: NodeId) -> tuple[Outlet, Outlet]:
     return leader, outlet(*readers, leader=leader)
 
 
+def test_note_comes_back_when_a_message_is_lost_to_somebody() -> None:
+    """Once it has left the history, for each reader that had not acknowledged it (R15)."""
+    made = outlet(ANNE, BERT, history_msgs=2)
+    made.append(b"1", None, note="one")
+    made.append(b"2", (BERT,), note="two")
+    made.append(b"3", (BERT,))
+    made.acknowledge(ANNE, 1)
+    assert made.take_forgone() == [(BERT, "one")]
+    for body in (b"4", b"5"):
+        made.append(body, None)
+    assert made.take_forgone() == [(BERT, "two")]
+    assert made.take_forgone() == []
+
+
+def test_note_of_a_message_that_all_have_does_not_come_back() -> None:
+    """Nobody misses it, nor does who has gone."""
+    made = outlet(ANNE, BERT, history_msgs=1)
+    made.append(b"1", (ANNE,), note="one")
+    made.acknowledge(ANNE, 1)
+    made.append(b"2", (BERT,), note="two")
+    made.append(b"3", (ANNE,))
+    made.drop_reader(BERT)
+    assert made.take_forgone() == []
+
+
 def test_data_names_the_system_message_sent_before_it() -> None:
     """Each reader is told its own, whichever way either was sent (R13a)."""
     leader, made = following(ANNE, BERT)

@@ -21,6 +21,7 @@ from zmqbus.core.channel import Channel
 from zmqbus.core.links import Links
 from zmqbus.core.outbox import (
     Departure,
+    MessageForgone,
     Outbox,
     PeerBusy,
     Publish,
@@ -104,10 +105,14 @@ class Channels:
         audience: tuple[NodeId, ...] | None,
         body: bytes,
         expires_at: float,
+        note: object,
     ) -> None:
         """Number a message for ``audience`` and let it leave with the next `flush`."""
-        channel.outlets[plane].append(body, audience, expires_at)
-        self._dirty[channel.interest.channel] = None
+        outlet, channel_id = channel.outlets[plane], channel.interest.channel
+        outlet.append(body, audience, expires_at, note)
+        self._dirty[channel_id] = None
+        for node, forgone in outlet.take_forgone():
+            self._out.events.append(MessageForgone(channel_id, node, forgone))
 
     def flush(self) -> None:
         """Turn everything appended and altered since the last call into actions."""

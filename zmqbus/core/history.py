@@ -19,12 +19,14 @@ class Entry:
         body: The encoded message.
         end_bytes: Bytes of the stream up to its end.
         expires_at: When it is not worth repairing any more (R18a).
+        note: What the application wants to hear if it cannot be repaired any more; None: nothing.
     """
 
     readers: tuple[NodeId, ...] | None
     body: bytes
     end_bytes: int
     expires_at: float
+    note: object
 
 
 class History:
@@ -44,6 +46,7 @@ class History:
         self._base_bytes = 0
         self._limits = limit_msgs, limit_bytes
         self._entries: deque[Entry] = deque()
+        self.evicted: list[tuple[int, Entry]] = []
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -53,15 +56,26 @@ class History:
         """Bytes kept."""
         return self.head_bytes - self._base_bytes
 
-    def add(self, readers: tuple[NodeId, ...] | None, body: bytes, expires_at: float) -> int:
-        """Keep a message, and drop the oldest that exceed the bounds; returns its number."""
+    def add(
+        self,
+        readers: tuple[NodeId, ...] | None,
+        body: bytes,
+        expires_at: float,
+        note: object = None,
+    ) -> int:
+        """Keep a message, and drop the oldest that exceed the bounds; returns its number.
+
+        Of what is dropped, that which has a note is put into ``evicted`` with its number.
+        """
         self.head += 1
         self.head_bytes += len(body)
         entries = self._entries
-        entries.append(Entry(readers, body, self.head_bytes, expires_at))
+        entries.append(Entry(readers, body, self.head_bytes, expires_at, note))
         msgs, limit_bytes = self._limits
         while len(entries) > msgs or (len(entries) > 1 and self.size_bytes > limit_bytes):
-            self._drop_oldest()
+            dropped = self._drop_oldest()
+            if dropped.note is not None:
+                self.evicted.append((self.base, dropped))
         return self.head
 
     def drop(self, upto: int) -> None:
@@ -81,6 +95,8 @@ class History:
             return self._base_bytes
         return self._entries[number - self.base - 1].end_bytes
 
-    def _drop_oldest(self) -> None:
-        self._base_bytes = self._entries.popleft().end_bytes
+    def _drop_oldest(self) -> Entry:
+        dropped = self._entries.popleft()
+        self._base_bytes = dropped.end_bytes
         self.base += 1
+        return dropped

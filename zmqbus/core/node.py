@@ -216,12 +216,14 @@ class Node:
         audience: tuple[NodeId, ...] | None,
         body: bytes,
         expires_at: float = inf,
+        note: object = None,
     ) -> None:
         """Send a message to ``audience``, as `Channel.audience` gives it (None: to all).
 
-        Who has not got it when it expires gets an empty body in its place (R18a).
+        Who has not got it when it expires gets an empty body in its place (R18a). If it leaves the
+        history before somebody has acknowledged it, `MessageForgone` brings the ``note``.
         """
-        self._channels.append(channel, plane, audience, body, expires_at)
+        self._channels.append(channel, plane, audience, body, expires_at, note)
 
     def stall(self, channel: Channel, stalled: bool, now: float) -> None:
         """Take no more data of a channel for now, or take it again (R18)."""

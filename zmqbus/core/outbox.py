@@ -184,6 +184,15 @@ class MessagesLost:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageForgone:
+    """A message sent here has left the history, and ``node`` had not acknowledged it (R15)."""
+
+    channel: ChannelId
+    node: NodeId
+    note: object
+
+
+@dataclass(frozen=True, slots=True)
 class NameShared:
     """A subscriber's name is on two runners; ``holder`` is the one that gets what is sent here."""
 
@@ -205,6 +214,7 @@ Event = (
     | GapOpened
     | GapRepaired
     | MessagesLost
+    | MessageForgone
     | NameShared
 )
 

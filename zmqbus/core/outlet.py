@@ -151,7 +151,11 @@ class Outlet:
     # -- sending
 
     def append(
-        self, body: bytes, readers: tuple[NodeId, ...] | None, expires_at: float = inf
+        self,
+        body: bytes,
+        readers: tuple[NodeId, ...] | None,
+        expires_at: float = inf,
+        note: object = None,
     ) -> None:
         """Number a message for ``readers`` (None: all) and keep it for `take` and repair.
 
@@ -164,7 +168,7 @@ class Outlet:
             self._catch_up(readers)
         elif self.head > self._last_broadcast:
             self._catch_up(self.readers)
-        number = self._history.add(readers, body, expires_at)
+        number = self._history.add(readers, body, expires_at, note)
         run = self._runs[-1] if self._runs else None
         if run and run.readers == readers and self._fits(run.bodies, run.size_bytes):
             run.bodies.append(body)
@@ -235,6 +239,19 @@ class Outlet:
         return self._last_targeted.get(node, self._last_broadcast)
 
     # -- repair
+
+    def take_forgone(self) -> list[tuple[NodeId, object]]:
+        """Readers that had not acknowledged what has left the history, and the notes to it."""
+        evicted = self._history.evicted
+        if not evicted:
+            return []
+        self._history.evicted = []
+        return [
+            (node, entry.note)
+            for number, entry in evicted
+            for node in entry.readers or self.readers
+            if node in self.readers and self.readers[node].acked < number
+        ]
 
     def repair(
         self, node: NodeId, cursor: int, upto: int, budget_bytes: int, now: float
