@@ -63,7 +63,8 @@ def test_doctor_prints_what_it_found_and_what_to_do() -> None:
 def test_doctor_that_found_a_problem_ends_with_1(tmp_path: Path) -> None:
     """A script needs no parser."""
     path = tmp_path / "mesh.key"
-    path.touch(0o644)
+    path.touch()
+    path.chmod(0o644)
     done = run_cli("doctor", "--key-file", str(path))
     assert done.returncode == 1
     assert f"`chmod 600 {path}` mends it" in done.stdout

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def doctor(
-    channel: Annotated[str | None, typer.Option(help="As of the bus, and so on.")] = None,
+    channel: Annotated[str | None, typer.Option(help="As of the bus; else ZMQBUS_CHANNEL.")] = None,
     bind: Annotated[str | None, typer.Option(help="tcp://host:port or ipc://path.")] = None,
     advertise: Annotated[str | None, typer.Option(help="host:port, if not what is bound.")] = None,
     peers: Annotated[str | None, typer.Option(help="Seeds, with commas between.")] = None,
