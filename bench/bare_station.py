@@ -74,21 +74,18 @@ class BareStation:
     async def send(
         self, *, what: str, targets: Sequence[str], secs: float, per_sec: float | None = None
     ) -> tuple[int, float]:
-        """Send numbered messages to the first target for a while, flat out; how many, since when.
+        """Send numbered messages to the first target for a while; how many, and since when."""
+        return await asyncio.to_thread(self._send, targets[0], secs, per_sec)
 
-        Raises:
-            ValueError: A pace was asked for, which nobody needs.
-        """
-        if per_sec:
-            raise ValueError("bare sockets are only measured flat out")
-        return await asyncio.to_thread(self._send, targets[0], secs)
-
-    def _send(self, target: str, secs: float) -> tuple[int, float]:
+    def _send(self, target: str, secs: float, per_sec: float | None) -> tuple[int, float]:
         socket, number = self._connect(target), 0
-        begun_at = time.monotonic()
+        begun_at = due = time.monotonic()
         while time.monotonic() - begun_at < secs:
             socket.send(_STAMP.pack(number))
             number += 1
+            if per_sec:
+                due += 1 / per_sec
+                time.sleep(max(0.0, due - time.monotonic()))
         socket.close()  # what it holds still leaves
         return number, begun_at
 

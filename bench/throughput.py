@@ -24,6 +24,7 @@ WHATS = ("audio", "text", "job")
 LIMIT_BROADCAST = 1.3
 """How much more CPU a message to eight may cost its sender than one to one."""
 _PATIENCE_SECS = 2.0
+_PAIRS_ONLY = ("queue", "bare")
 
 
 @dataclass(frozen=True)
@@ -111,31 +112,28 @@ async def rate(
     """
     sources, sinks = shape.sources, shape.sinks
     before = await _cpu_secs(stations)
-    sent = await asyncio.gather(
-        *(
-            stations[name].call(
-                "send", what=what, targets=shape.targets(what, i), secs=secs, per_sec=per_sec
-            )
-            for i, name in enumerate(sources)
+    sending = [
+        stations[name].call(
+            "send", what=what, targets=shape.targets(what, i), secs=secs, per_sec=per_sec
         )
-    )
+        for i, name in enumerate(sources)
+    ]
+    sent = await asyncio.gather(*sending)
     owed = [count for count, _ in sent] * (len(sinks) // len(sources))
-    came = await asyncio.gather(
-        *(
-            stations[name].call("arrived", msgs=msgs, secs=_PATIENCE_SECS)
-            for name, msgs in zip(sinks, owed, strict=True)
-        )
-    )
+    arriving = [
+        stations[name].call("arrived", msgs=msgs, secs=_PATIENCE_SECS)
+        for name, msgs in zip(sinks, owed, strict=True)
+    ]
+    came = await asyncio.gather(*arriving)
     after = await _cpu_secs(stations)
-    rounds = len(shape.targets(what, 0))
-    sent_msgs = sum(count for count, _ in sent) * rounds
+    sent_msgs = sum(count for count, _ in sent) * len(shape.targets(what, 0))
     return Rate(
         sent_msgs=sent_msgs,
         lost_msgs=sum(abs(due - taken) for due, (taken, *_) in zip(owed, came, strict=True)),
         astray_msgs=sum(astray for _, astray, _ in came),
         secs=max(at for *_, at in came) - min(at for _, at in sent),
-        sender_us=sum(after[s] - before[s] for s in sources) / max(1, sent_msgs) * 1e6,
-        receiver_us=sum(after[s] - before[s] for s in sinks) / max(1, sum(owed)) * 1e6,
+        sender_us=sum(after[s] - before[s] for s in sources) / sent_msgs * 1e6,
+        receiver_us=sum(after[s] - before[s] for s in sinks) / sum(owed) * 1e6,
     )
 
 
@@ -157,7 +155,7 @@ async def measure(
     there = buses.available(kinds)
     for _ in range(rounds):
         for kind in there:
-            for shape in shapes if kind != "queue" else shapes[:1]:
+            for shape in shapes if kind not in _PAIRS_ONLY else shapes[:1]:
                 await _round(rates, kind, shape, secs)
     return [row(key, measured) for key, measured in rates.items()] + _broadcast_rows(rates)
 
@@ -166,7 +164,7 @@ async def _round(rates: dict[Key, list[Rate]], kind: str, shape: Shape, secs: fl
     async with cast(kind, shape.parts) as stations:
         await meet(stations, shape.sources, shape.sinks)
         await rate(stations, shape, "audio", secs / 4)  # to warm up
-        for what in WHATS:
+        for what in WHATS if kind != "bare" else WHATS[:1]:
             for pace, per_sec in (("flat out", None), ("paced", PACED_PER_SEC)):
                 one = await rate(stations, shape, what, secs, per_sec)
                 rates.setdefault((kind, shape, what, pace), []).append(one)
