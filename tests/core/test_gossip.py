@@ -96,6 +96,27 @@ def test_peer_that_opens_a_channel_is_told_who_is_there() -> None:
     assert told.members == (Member(ANNE, ("tcp://anne",)),)
 
 
+def test_newcomer_that_knows_half_is_told_of_some() -> None:
+    """It was away, or has others to ask: of a thousand each would tell it of a thousand (R9)."""
+    s = Scripted()
+    for number in range(70):
+        s.meet(NodeId(b"peer%04d" % number), f"peer{number}")
+    s.clear()
+    for node, known in ((ANNE, 35), (BERT, 36)):
+        greeting = hello(node.decode(), interest(node.decode()), known=known)
+        s.say(greeting, node, NOBODY)
+        s.link_up(f"tcp://{node.decode()}")
+        s.say(replace(greeting, heard=s.token()), node)
+        s.reader(node, True)
+        s.say(Status(0, True), node)
+
+    told = [
+        len({m.node for t in s.sent(Members, node) for m in t.members}) for node in (ANNE, BERT)
+    ]
+    assert told[0] == 70
+    assert 60 < told[1] <= 64
+
+
 def test_gossip_of_a_large_mesh_tells_of_some() -> None:
     """All of them, told again and again, would be most of its traffic (R9)."""
     s = Scripted()

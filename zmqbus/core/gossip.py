@@ -18,7 +18,7 @@ from zmqbus.core.timers import Timers
 from zmqbus.packets import Member, Members, NodeId
 
 _MEMBERS_PER_PACKET = 512
-_MEMBERS_PER_CHAT = 64
+_SOME_MEMBERS = 64
 """Of how many peers somebody is told at random. More heals sooner; all of them would be most of the
 traffic of a large mesh."""
 
@@ -40,9 +40,24 @@ class Gossip:
         self._timers = timers
         self._overlay = overlay
 
+    def greet(self, peer: Peer) -> None:
+        """Tell a peer that has just linked, if it knows fewer than this node: of all, or of some.
+
+        Who knows half of them is no newcomer, but was away, or has others to ask.
+        """
+        count = len(self._contacts.peers)
+        if 2 * peer.hello.known < count:
+            self.tell(peer.node)
+        elif peer.hello.known < count:
+            self._tell_some(peer.node)
+
     def tell(self, node: NodeId) -> None:
         """Tell ``node`` of every linked peer that shares a channel with it (R9)."""
         self._tell(node, self._contacts.peers.values())
+
+    def _tell_some(self, node: NodeId) -> None:
+        peers = list(self._contacts.peers.values())
+        self._tell(node, self._rng.sample(peers, min(len(peers), _SOME_MEMBERS)))
 
     def _tell(self, node: NodeId, peers: Iterable[Peer]) -> None:
         told = self._contacts.peers[node]
@@ -64,11 +79,7 @@ class Gossip:
         """Tell one peer at random of some others, and again after ``gossip_secs``."""
         linked = [p for p in self._contacts.peers.values() if p.linked]
         if linked:
-            told = self._rng.choice(linked)
-            some = linked
-            if len(linked) > _MEMBERS_PER_CHAT:
-                some = self._rng.sample(linked, _MEMBERS_PER_CHAT)
-            self._tell(told.node, some)
+            self._tell_some(self._rng.choice(linked).node)
         self.rest(now)
 
     def rest(self, now: float) -> None:

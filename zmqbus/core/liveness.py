@@ -113,8 +113,8 @@ class Liveness:
         stood, peer.stands = peer.stands, peer.linked
         if peer.stands and not stood:
             self._overlay.linked(peer.node, now)
-            if not peer.was_linked and peer.hello.known < len(self._contacts.peers):
-                self._gossip.tell(peer.node)
+            if not peer.was_linked:
+                self._gossip.greet(peer)
             peer.was_linked = True
 
     # -- departure
