@@ -41,7 +41,12 @@ class Ear(BusSubscriber):
         return message.target is None or message.target == self._name
 
     async def on_bus_message(self, message: BusMessage) -> None:
-        """Take one message."""
+        """Take one message; an older pipecat does not ask before whether it is accepted."""
+        if self.accepts_bus_message(message):
+            await self.take(message)
+
+    async def take(self, message: BusMessage) -> None:
+        """Take one message that is accepted."""
         if isinstance(message, BusJobUpdateMessage):
             self.heard.add(message.source)
 
@@ -70,14 +75,14 @@ class Counter(Ear):
         self.last_at = 0.0
         self._next: dict[str, int] = {}
 
-    async def on_bus_message(self, message: BusMessage) -> None:
-        """Take one message."""
+    async def take(self, message: BusMessage) -> None:
+        """Take one message that is accepted."""
         if isinstance(message, BusFrameMessage):
             number = message.frame.pts
         elif isinstance(message, BusJobRequestMessage):
             number = (message.payload or {})["number"]
         else:
-            await super().on_bus_message(message)
+            await super().take(message)
             return
         assert number is not None, "what is counted has a number"
         self.taken_msgs += 1
@@ -104,16 +109,16 @@ class Clock(Ear):
         self.echoes = False
         self._bus = bus
 
-    async def on_bus_message(self, message: BusMessage) -> None:
-        """Take one message."""
+    async def take(self, message: BusMessage) -> None:
+        """Take one message that is accepted."""
         if isinstance(message, BusFrameMessage):
-            await self._take(message.source, message.frame.pts or 0)
+            await self._look(message.source, message.frame.pts or 0)
         elif isinstance(message, BusJobUpdateUrgentMessage):
-            await self._take(message.source, (message.update or {})["sent_ns"])
+            await self._look(message.source, (message.update or {})["sent_ns"])
         else:
-            await super().on_bus_message(message)
+            await super().take(message)
 
-    async def _take(self, source: str, sent_ns: int) -> None:
+    async def _look(self, source: str, sent_ns: int) -> None:
         if self.echoes:
             await self._bus.send(dated(self.name, source, sent_ns))
         else:
