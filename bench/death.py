@@ -168,8 +168,10 @@ async def stop(pair: Pair, trials: Trials) -> None:
     stopped_at = time.monotonic()
     pair.victim.signal(signal.SIGSTOP)
     trials.add(STOP, await pair.observer.noted("lost", "victim", stopped_at) - stopped_at)
+    continued_at = time.monotonic()
     pair.victim.signal(signal.SIGCONT)
-    await pair.heard_both(time.monotonic())  # if not, the next trial finds nobody to lose
+    await pair.observer.noted("joined", "victim", continued_at)  # who has not cannot be lost again
+    await pair.heard_both(time.monotonic())
 
 
 async def cut(pair: Pair, lan: Lan, trials: Trials, longer_secs: float) -> None:
