@@ -64,8 +64,8 @@ ROWS = {
         "core directory flush jobs node packets reception registry slices stale views", _PIPECAT
     ),
     "bus": _row(
-        "bell codec config core errors gate health jobs keys node packets registry session settings "
-        "stale views",
+        "bell codec config core errors gate health jobs keys node packets registry session "
+        "settings stale views",
         _PIPECAT,
     ),
     "doctor": _row("config core errors incarnation keys net node packets settings wire"),
