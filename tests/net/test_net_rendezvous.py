@@ -337,8 +337,8 @@ def test_survey_tells_the_living_from_the_dead_and_touches_neither(
     before = files(place)
     living, dead = sorted(Rendezvous(place).survey(), key=lambda entry: not entry.is_live)
     assert (living.node, living.endpoints, living.pid) == (A, TO_A, os.getpid())
-    assert (living.is_live, living.channels) == (True, {CHANNEL, OTHER})
-    assert (dead.is_live, dead.channels) == (False, {CHANNEL})
+    assert (living.is_live, living.channels) == (True, frozenset({CHANNEL, OTHER}))
+    assert (dead.is_live, dead.channels) == (False, frozenset({CHANNEL}))
     assert dead.path == place / "nodes" / dead.node.hex()
     assert files(place) == before
     assert here.find(CHANNEL) == []
