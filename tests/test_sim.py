@@ -141,6 +141,19 @@ def test_each_newcomer_costs_what_one_costs() -> None:
     assert packets["Members"] <= 4 * 60
 
 
+def test_end_of_a_subscription_is_no_news_while_another_one_stands() -> None:
+    """As with an XPUB, which counts them: whoever reads anew at once is not taken for gone."""
+    sim = pair(Sim(1))
+    one, other = sim.hosts["n1"], sim.hosts["n2"]
+    (endpoint,) = (key for key in one.links if isinstance(key, str))
+    old = one.links[endpoint]
+    old.clear_at = sim.now + 0.5  # it ends behind what is still on it
+    sim.hang_up(one, endpoint)
+    sim._open_link(one, endpoint, endpoint)
+    sim.run(1.0)
+    assert other.core.peers[one.core.id].reader_seen
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1000, 1500))
 def test_storm_of_twenty_runners(seed: int) -> None:

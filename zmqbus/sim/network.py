@@ -208,8 +208,14 @@ class Network:
         del to.guests[connection]
         if isinstance(connection.key, str):
             del to.readers[host.core.id]
-            gone = partial(self.feed, to, lambda: to.core.reader(host.core.id, False, self.now))
+            gone = partial(self._unread, to, host.core.id)
             self.at(max(connection.clear_at, self.now + self.delays[0]), gone)
+
+    def _unread(self, to: Host, reader: NodeId) -> None:
+        """A subscription ends; as with an XPUB that is no news while another one of it stands."""
+        other = to.readers.get(reader)
+        if other is None or other.waiting is not None or other.clear_at > self.now:
+            self.feed(to, lambda: to.core.reader(reader, False, self.now))
 
     def break_off(self, connection: Connection) -> None:
         """Break a connection; its host makes it again if it can."""
