@@ -5,12 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from random import Random
 from typing import Any
 
 import pytest
-from pipecat.bus import AsyncQueueBus, BusWorkerRegistryMessage
+from pipecat.bus import AsyncQueueBus, BusMessage, BusWorkerRegistryMessage
 from pipecat.registry.types import WorkerRegistryEntry
-from support.buses import Inbox, Mesh, data, open_mesh, task_manager, until, warnings_logged
+from support.buses import (
+    Inbox,
+    Mesh,
+    data,
+    open_mesh,
+    task_manager,
+    until,
+    urgent,
+    warnings_logged,
+)
 from support.journal import TIMEOUT_SECS, Journal
 from support.site import Site
 
@@ -224,6 +234,46 @@ async def test_pipecat_without_the_attributes_is_one_warning_each(
         "the workers of departed runners stay in the registry",
         "slow subscribers do not slow down their senders",
     ]
+
+
+async def test_pipecat_without_queues_to_look_at_dispatches_as_ever() -> None:
+    """Nothing is handed over past it."""
+    bus = AsyncQueueBus()
+    assert registry.hand_over(bus, data(1))
+    del bus._subscriptions
+    assert not registry.hand_over(bus, data(2))
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_data_is_handled_after_the_system_messages_before_it(mesh: Mesh, seed: int) -> None:
+    """Also while those keep the subscriber busy, and data among itself in order (R13a)."""
+    dice = Random(seed)
+    is_urgent = [dice.random() < 0.3 for _ in range(200)]
+    handled: list[BusMessage] = []
+    finished = asyncio.Event()
+
+    async def handle(message: BusMessage) -> None:
+        for _ in range(dice.randrange(4)):
+            await asyncio.sleep(0)
+        handled.append(message)
+        if len(handled) == len(is_urgent):
+            finished.set()
+
+    inbox = Inbox("inbox")
+    inbox.on_message = handle
+    bus = await mesh.make(inbox)
+    sent = [urgent(n) if is_urgent[n] else data(n) for n in range(len(is_urgent))]
+    for message in sent:
+        await bus.send(message)
+        for _ in range(dice.choice((0, 0, 0, 1, 5))):
+            await asyncio.sleep(0)
+    async with asyncio.timeout(TIMEOUT_SECS):
+        await finished.wait()
+    numbers = [sent.index(message) for message in handled]
+    before: set[int] = set()
+    for number in numbers:
+        assert {n for n in range(number) if is_urgent[n] or not is_urgent[number]} <= before
+        before.add(number)
 
 
 async def test_backlog_is_that_of_the_slowest_subscriber(mesh: Mesh) -> None:

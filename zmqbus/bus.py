@@ -15,7 +15,13 @@ from difflib import get_close_matches
 from inspect import signature
 from typing import Any
 
-from pipecat.bus import BusMessage, BusSubscriber, BusWorkerRegistryMessage, WorkerBus
+from pipecat.bus import (
+    BusMessage,
+    BusSubscriber,
+    BusSystemMessage,
+    BusWorkerRegistryMessage,
+    WorkerBus,
+)
 from pipecat.bus.serializers.base import MessageSerializer
 from pipecat.utils.base_object import BaseObject
 from pipecat.workers.base_worker import BaseWorker
@@ -290,7 +296,12 @@ class ZmqBus(WorkerBus):
             interest = replace(self._session.channel.interest, subscribers=self._announced())
             self._node.alter_channel(interest)
 
-    # -- sending
+    # -- messages
+
+    def on_message_received(self, message: BusMessage) -> None:
+        """Put a message, sent here or elsewhere, into the inboxes of all subscribers."""
+        if isinstance(message, BusSystemMessage) or not registry.hand_over(self, message):
+            super().on_message_received(message)
 
     async def publish(self, message: BusMessage) -> None:
         """Deliver to local subscribers at once, and to whoever else can receive it.

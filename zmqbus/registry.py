@@ -2,9 +2,8 @@
 
 `WorkerRunner` never forgets a runner name it has seen, and `WorkerRegistry` has no removal, so the
 workers of a dead runner would be listed for ever and a watch on them would not fire when they come
-back (P01, P02). The two private attributes that cure it, and the queues whose length tells how far
-subscribers are behind, are touched here and nowhere else; where a pipecat lacks them, one warning
-says what does not work.
+back (P01, P02). The two private attributes that cure it, and the queues that subscribers read, are
+touched here and nowhere else; where a pipecat lacks them, one warning says what does not work.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from loguru import logger
-from pipecat.bus import WorkerBus
+from pipecat.bus import BusMessage, WorkerBus
 from pipecat.workers.runner import WorkerRunner
 
 from zmqbus.gate import Gate
@@ -43,6 +42,21 @@ def forget_runner(bus: WorkerBus, name: str) -> None:
         return
     known.discard(name)
     remote.pop(name, None)
+
+
+def hand_over(bus: WorkerBus, message: BusMessage) -> bool:
+    """Put a data message into all inboxes, past the routers that wait; False if it cannot be done.
+
+    A subscriber's router task takes system messages out of one queue, handles them, and moves data
+    on to another. While it waits for work, data may go there at once, and the order is the same.
+    """
+    subscriptions = getattr(bus, "_subscriptions", None)
+    if subscriptions is None:
+        return False
+    for subscription in subscriptions.values():
+        waits = getattr(subscription.queue, "_getters", None)
+        (subscription.data_queue if waits else subscription.queue).put_nowait(message)
+    return True
 
 
 def backlog(bus: WorkerBus) -> int:
