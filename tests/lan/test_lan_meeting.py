@@ -153,7 +153,7 @@ async def test_runners_of_other_channels_are_left_alone(net: Lan) -> None:
 
 
 async def test_network_without_multicast_is_named_once_and_seeds_do_it(net: Lan) -> None:
-    """Nothing else suffers from it, and the warning says what to do (R31)."""
+    """Nothing else suffers from it, and the log says what to do (R31)."""
     some = hosts(net, 2)
     net.block_multicast()
     async with runners_on(*some) as (first, second):
@@ -166,6 +166,18 @@ async def test_network_without_multicast_is_named_once_and_seeds_do_it(net: Lan)
             assert await logged(runner.child, "carries no multicast") == 1
             assert "peers=['tcp://host:port']" in runner.child.story()
         await all_ask([first, second])
+
+
+async def test_to_be_the_first_on_a_network_is_no_fault(net: Lan) -> None:
+    """Its adverts come back, so multicast works: it says what it sees, and warns of nothing."""
+    async with runners_on(*hosts(net, 2)) as (first, second):
+        channel = new_channel()
+        await first.begin(**by_mdns(channel))
+        assert await logged(first.child, "mDNS: nobody else is heard yet") == 1
+        await second.begin(**by_mdns(channel))
+        await all_ask([first, second])
+        lines = [line for runner in (first, second) for line in runner.child.story().splitlines()]
+        assert [line for line in lines if "WARNING" in line and "mDNS" in line] == []
 
 
 async def test_host_that_cannot_send_multicast_says_so_once(net: Lan) -> None:

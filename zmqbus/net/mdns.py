@@ -27,7 +27,7 @@ _TURN_SECS = 1.0
 ECHO_SECS = 3.0
 """After which our own advert should have come back to us."""
 _ALONE_SECS = 5.0
-"""After which somebody else should have been heard, if there is anybody."""
+"""After which whoever is not alone should have heard somebody else."""
 _CLOSE_SECS = 2.0
 _MAX_REQUESTS = 16
 """Nodes that are asked for the rest of their advert, at a time."""
@@ -238,7 +238,7 @@ class Mdns:
             self._found(advert.endpoints, advert.node)
 
     def _judge(self) -> None:
-        """Say once that multicast does not work here, and what does."""
+        """Say once that multicast does not work here, and what does; to be alone is no fault."""
         if self._told is None or self._heard_others or self._judged:
             return
         told_secs = self._now() - self._tell_first_at
@@ -251,8 +251,8 @@ class Mdns:
             )
         elif told_secs > _ALONE_SECS:
             self._judged = True
-            self._complain(
-                f"nobody else was heard in {_ALONE_SECS:g} s; if there are others, this network "
+            logger.info(
+                f"zmqbus: mDNS: nobody else is heard yet; if there are others, this network "
                 f"carries no multicast between you: {_WAY_OUT}"
             )
 
