@@ -12,6 +12,7 @@ import pytest
 from support.net_ends import Ends
 
 from zmqbus.errors import BindError, ConfigError, InsecureBindError
+from zmqbus.net import claim
 from zmqbus.net.addresses import interface_host
 from zmqbus.net.endpoint import parse_dialable
 
@@ -170,6 +171,15 @@ async def test_files_that_a_cleaner_took_are_not_missed(short_path: Path, ends: 
         (short_path / name).unlink()
     await a.transport.close(0)
     assert not os.listdir(short_path)
+
+
+async def test_platform_without_ipc_says_so(
+    short_path: Path, ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And names what it has."""
+    monkeypatch.setattr(claim, "fcntl", None)
+    with pytest.raises(BindError, match=r"this platform has no ipc; bind tcp://127\.0\.0\.1"):
+        await ends.open(f"ipc://{short_path}/n")
 
 
 async def test_missing_directory_is_a_bind_error(short_path: Path, ends: Ends) -> None:

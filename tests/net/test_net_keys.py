@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -225,6 +226,19 @@ async def test_new_key_is_used_by_all_connections_without_a_gap(bind: str, ends:
         await a.told.until(lambda: b"again" in a.told.system)
         await b.told.until(lambda: b"tune" in b.told.data)
     assert a.told.users[-1] == f"mesh {new.fingerprint}"
+
+
+async def test_sockets_need_not_be_descriptors_of_the_c_library(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Windows they are not: a port changes its key, and names strangers, by their handles."""
+    monkeypatch.delattr(os, "dup")
+    a, b = await ends.open(keys=Keys(KEY)), await ends.open(keys=Keys(OTHER))
+    a.transport.rekey(Keys(OTHER), {})
+    await talk(a, b)
+    plain = ends.raw(zmq.DEALER)
+    plain.connect(a.endpoint)
+    await a.told.until(lambda: "127.0.0.1:" in texts(a))
 
 
 async def test_nodes_of_one_round_of_a_rotation_talk(ends: Ends) -> None:

@@ -13,7 +13,7 @@ from zmqbus.errors import BindError
 
 try:
     import fcntl
-except ImportError:  # Windows: a second node finds out by connecting, which leaves a small gap
+except ImportError:  # Windows, which has neither locks like these nor ipc paths
     fcntl: Any = None  # type: ignore[no-redef]
 
 
@@ -32,11 +32,13 @@ class PathClaim:
             *beside: Paths that belong to it.
 
         Raises:
-            BindError: It is served, or is not the path of a socket.
+            BindError: It is served, or is not the path of a socket; or this platform has none.
         """
+        if fcntl is None:
+            raise BindError(f"ipc://{path}", "this platform has no ipc", "bind tcp://127.0.0.1:*")
         self._lock_path = f"{path}.lock"
         self._paths: tuple[str, ...] = ()
-        self._fd = _lock(self._lock_path, path) if fcntl else -1
+        self._fd = _lock(self._lock_path, path)
         try:
             for each in (path, *beside):
                 _clear(each)
@@ -49,9 +51,8 @@ class PathClaim:
         """Remove the sockets' files, and let others have the path."""
         for path in self._paths:
             Path(path).unlink(missing_ok=True)
-        if self._fd >= 0:
-            Path(self._lock_path).unlink(missing_ok=True)
-            os.close(self._fd)
+        Path(self._lock_path).unlink(missing_ok=True)
+        os.close(self._fd)
 
 
 def _lock(lock: str, path: str) -> int:

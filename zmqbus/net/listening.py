@@ -51,7 +51,8 @@ class Listener:
         Raises:
             zmq.ZMQError: Descriptors or sockets have run out.
         """
-        copy = stdlib_socket.socket(fileno=os.dup(self._fd))
+        # Not os.dup: where a socket is no descriptor of the C library (Windows), it copies another.
+        copy = stdlib_socket.socket(fileno=stdlib_socket.dup(self._fd))
         self._socket.unbind(self._socket.get_string(zmq.LAST_ENDPOINT))
         self._hand_over(copy)
 

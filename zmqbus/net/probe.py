@@ -53,6 +53,8 @@ async def probe(endpoint: str, timeout_secs: float) -> Verdict:
 async def _connect(endpoint: Endpoint) -> None:
     loop = asyncio.get_running_loop()
     if endpoint.path:
+        if not hasattr(socket, "AF_UNIX"):
+            raise OSError("this platform has no ipc")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.setblocking(False)
             await loop.sock_connect(client, endpoint.path)

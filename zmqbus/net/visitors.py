@@ -15,7 +15,6 @@ member's, one that tries its second key, or only looks whether the port is open:
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -223,13 +222,13 @@ def _address(fd: int, port: int | str) -> str:
 def _connection(fd: int, port: int | str) -> socket.socket | None:
     """The connection behind a descriptor that libzmq may close, and use anew, at any time."""
     try:
-        copy = os.dup(fd)
+        copy = socket.dup(fd)
     except OSError:
         return None
     try:
         connection = socket.socket(fileno=copy)
     except OSError:  # it is something else by now
-        os.close(copy)
+        socket.close(copy)
         return None
     name = connection.getsockname()
     if (name[1] if isinstance(name, tuple) else name) == port:
