@@ -8,6 +8,7 @@ import pytest
 from support.scripted import ANNE, BERT, ME, Scripted, hello, interest
 
 from zmqbus.config import DEFAULT
+from zmqbus.core.handshake import NAMED_EVERY_SECS
 from zmqbus.core.outbox import (
     Attach,
     Departure,
@@ -177,16 +178,33 @@ def test_one_peer_too_many_is_refused() -> None:
     assert s.say(hello("anne")) is None
 
 
-def test_memory_of_the_refused_is_bounded() -> None:
-    """A flood of strangers with ever new ids leaves a bounded trace (R26)."""
-    s = Scripted(replace(DEFAULT, max_peers=2))
-    for number in range(50):
-        s.say(hello("x", versions=(7, 9)), NodeId(b"%08d" % number), NOBODY)
+def refused(s: Scripted, number: int) -> None:
+    """A stranger of another protocol version says hello."""
+    assert s.say(hello("x", versions=(7, 9)), NodeId(b"%08d" % number), NOBODY)
 
-    assert len(s.seen(PeerRefused)) == 50
-    assert s.node.counters["hello_refused"] == 50
-    s.say(hello("x", versions=(7, 9)), NodeId(b"%08d" % 0), NOBODY)
+
+def test_memory_of_the_refused_is_bounded() -> None:
+    """Strangers with ever new ids leave a bounded trace (R26)."""
+    s = Scripted(replace(DEFAULT, max_peers=2))
+    for number in (*range(50), 0):
+        s.wait(NAMED_EVERY_SECS)
+        refused(s, number)
+
+    assert s.node.counters["hello_refused"] == 51
     assert len(s.seen(PeerRefused)) == 51
+
+
+def test_flood_of_refused_strangers_is_reported_in_part() -> None:
+    """All are turned down, few are reported; an honest one is when it says hello again (R30a)."""
+    s = Scripted()
+    for number in range(1_000):
+        refused(s, number)
+    assert len(s.seen(PeerRefused)) == 1
+    for reports in (2, 2):
+        s.wait(NAMED_EVERY_SECS)
+        refused(s, 999)
+        assert len(s.seen(PeerRefused)) == reports
+    assert s.node.counters["hello_refused"] == 1_002
 
 
 def test_hello_that_crosses_ours_is_answered_at_once() -> None:

@@ -22,6 +22,10 @@ from zmqbus.core.peers import Peer
 from zmqbus.core.timers import Timers
 from zmqbus.packets import MIN_VERSION, VERSION, Hello, NodeId, Refusal, Refuse
 
+NAMED_EVERY_SECS = 0.2
+"""How soon after one stranger that was turned down another one is reported. Each report is a line
+in the log and a call of the application; whoever makes up ids makes up thousands a second."""
+
 
 class Handshake:
     """How strangers become peers."""
@@ -48,6 +52,7 @@ class Handshake:
         self._counters = counters
         self._overlay = overlay
         self._refused: dict[NodeId, None] = {}
+        self._named_at = -NAMED_EVERY_SECS
 
     # -- hellos
 
@@ -70,7 +75,7 @@ class Handshake:
         if refuse is None:
             self._greet(node, hello, reader_seen, now)
         else:
-            self._turn_down(node, refuse)
+            self._turn_down(node, refuse, now)
         return refuse
 
     def _is_sound(self, node: NodeId, hello: Hello) -> bool:
@@ -100,10 +105,12 @@ class Handshake:
             return Refuse(Refusal.FULL, f"max_peers={self._config.max_peers} is reached here")
         return None
 
-    def _turn_down(self, node: NodeId, refuse: Refuse) -> None:
+    def _turn_down(self, node: NodeId, refuse: Refuse, now: float) -> None:
+        """Report it, once; who comes in a crowd is reported when it says hello again."""
         self._counters["hello_refused"] += 1
-        if node in self._refused:
+        if node in self._refused or now < self._named_at + NAMED_EVERY_SECS:
             return
+        self._named_at = now
         if len(self._refused) >= self._config.max_peers:
             del self._refused[next(iter(self._refused))]
         self._refused[node] = None
