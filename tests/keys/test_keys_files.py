@@ -39,6 +39,49 @@ def test_file_of_its_owner_alone_is_read(tmp_path: Path, mode: int) -> None:
     assert read_ring(write(tmp_path / "mesh.key", key.reveal(), mode)).keys.use == key
 
 
+needs_root = pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() != 0, reason="only root can give files away"
+)
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("owner", "mode", "me", "is_read"),
+    [
+        (0, 0o440, 1000, True),  # as Kubernetes mounts a secret for an fsGroup
+        (0, 0o640, 1000, True),
+        (0, 0o440, 0, False),  # root needs no group
+        (1000, 0o440, 1000, False),  # the owner could have kept it from the group
+        (0, 0o460, 1000, False),
+        (0, 0o444, 1000, False),
+    ],
+)
+def test_file_that_root_gave_to_a_group_is_read_by_its_members(
+    owner: int, mode: int, me: int, is_read: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only root can have meant that; everybody else has a file of his own."""
+    path = write(tmp_path / "mesh.key", MeshKey.new().reveal(), mode)
+    os.chown(path, owner, 1000)
+    monkeypatch.setattr(os, "geteuid", lambda: me)
+    if is_read:
+        assert read_ring(path)
+    else:
+        with pytest.raises(ConfigError, match=f"mode {mode:04o}"):
+            read_ring(path)
+
+
+@needs_root
+def test_file_of_another_user_says_whose_it_should_be(tmp_path: Path) -> None:
+    """As a container sees it whose user is not the owner of the file that is mounted."""
+    path = write(tmp_path / "mesh.key", MeshKey.new().reveal())
+    os.seteuid(1000)
+    try:
+        with pytest.raises(ConfigError, match="Permission denied; let it belong to the user who"):
+            read_ring(path)
+    finally:
+        os.seteuid(0)
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [

@@ -1,4 +1,8 @@
-"""Key files: written for their owner alone, refused when others can read them."""
+"""Key files: written for their owner alone, refused when others can read them.
+
+One that root has given to a group is read by a member of it (mode 0440 or 0640): that is how
+Kubernetes mounts a secret for who is not root, and nobody else could have made it so.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +44,10 @@ def read_secret(path: str | os.PathLike[str], setting: str = "key_file") -> Secr
             problem = _too_open(os.fstat(file.fileno()))
             content = b"" if problem else file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        reason = f"it cannot be read: {error.strerror}"
-        raise ConfigError(setting, name, reason, "give the path of a key file") from None
+        reason, remedy = f"it cannot be read: {error.strerror}", "give the path of a key file"
+        if isinstance(error, PermissionError):
+            remedy = "let it belong to the user who runs this"
+        raise ConfigError(setting, name, reason, remedy) from None
     if problem:
         raise ConfigError(setting, name, problem, f"`chmod 600 {shlex.quote(name)}` mends it")
     text = _text(content)
@@ -79,10 +85,11 @@ def _text(content: bytes) -> Secret | None:
 
 def _too_open(status: os.stat_result) -> str:
     """What is wrong with the mode of a key file; modes say nothing on Windows."""
-    mode = stat.S_IMODE(status.st_mode)
-    if os.name != "posix" or not mode & 0o077:
+    if os.name != "posix":
         return ""
-    return f"others can read or write it (mode {mode:04o})"
+    mode = stat.S_IMODE(status.st_mode)
+    allowed = 0o740 if status.st_uid == 0 != os.geteuid() else 0o700
+    return f"others can read or write it (mode {mode:04o})" if mode & ~allowed & 0o777 else ""
 
 
 def write_secret(path: str | os.PathLike[str], text: str) -> None:
