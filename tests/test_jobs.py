@@ -131,15 +131,22 @@ def test_answer_to_a_job_that_was_answered_for_the_dead_is_late_until_sent_again
     assert not outstanding.is_late(end)
 
 
+def known(message: BusMessage) -> jobs.Awaited:
+    """What is remembered of a message on its way."""
+    lost = jobs.awaited(message)
+    assert lost
+    return lost
+
+
 def test_lost_request_is_answered_once_and_only_if_it_is_waited_for() -> None:
     """A job whose worker never hears of it does not wait for ever (R15, F5)."""
     outstanding = OutstandingJobs()
     outstanding.note_sent(request(), (THERE,))
-    answer: Any = outstanding.answer_undelivered(request(), "far")
+    answer: Any = outstanding.answer_undelivered(known(request()), "far")
     assert (answer.source, answer.target, answer.job_id) == ("worker", "asker", "j")
-    assert answer.response == {"error": "the request was lost: runner 'far' is too far behind"}
+    assert answer.response == {"error": "the request was lost: runner 'far' was too far behind"}
     assert outstanding.is_late(BusJobStreamEndMessage(source="worker", job_id="j"))
-    assert outstanding.answer_undelivered(request(), "far") is None
+    assert outstanding.answer_undelivered(known(request()), "far") is None
     assert answers(outstanding, THERE) == []
 
 
@@ -153,24 +160,23 @@ def test_lost_request_is_answered_once_and_only_if_it_is_waited_for() -> None:
 )
 def test_lost_end_of_a_job_is_told_to_who_asked(end: BusMessage) -> None:
     """By the system plane, which is not behind (R15, F5)."""
-    answer: Any = OutstandingJobs().answer_undelivered(end, "far")
+    answer: Any = OutstandingJobs().answer_undelivered(known(end), "far")
     assert type(answer) is BusJobResponseUrgentMessage
     assert (answer.source, answer.target, answer.job_id) == ("w", "asker", "j")
     assert (answer.status, answer.response) == (
         JobStatus.ERROR,
-        {"error": "the answer was lost: runner 'far' is too far behind"},
+        {"error": "the answer was lost: runner 'far' was too far behind"},
     )
 
 
-def test_lost_message_that_nobody_waits_for_is_not_answered() -> None:
-    """Nor can what is meant for nobody in particular be."""
-    outstanding = OutstandingJobs()
+def test_message_that_nobody_waits_for_is_not_remembered() -> None:
+    """Nor what is meant for nobody in particular: it could not be answered."""
     for message in (
         cancel(),
         request(target=None),
         BusJobStreamEndMessage(source="worker", job_id="j"),
     ):
-        assert outstanding.answer_undelivered(message, "far") is None
+        assert jobs.awaited(message) is None
 
 
 def test_jobs_answered_for_the_dead_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -216,8 +216,11 @@ async def test_job_whose_request_or_answer_is_lost_ends_with_an_error(mesh: Mesh
     done = JobStatus.COMPLETED
     await a.send(BusJobResponseMessage(source="a", target="b", job_id="answered", status=done))
     await asyncio.wait_for(_send_many(a, 100), TIMEOUT_SECS)
+    inbox_b.gate.set()
     await inbox_a.wait(203)
-    await inbox_b.wait()
+    await until(
+        b, lambda: any(isinstance(m, BusJobResponseUrgentMessage) for m in inbox_b.messages)
+    )
     for inbox, answer in ((inbox_a, ("b", "a", "asked")), (inbox_b, ("a", "b", "answered"))):
         (error,) = (
             m
@@ -226,7 +229,6 @@ async def test_job_whose_request_or_answer_is_lost_ends_with_an_error(mesh: Mesh
         )
         assert (error.source, error.target, error.job_id) == answer
         assert error.status is JobStatus.ERROR
-    inbox_b.gate.set()
 
 
 async def test_stop_with_a_peer_that_takes_nothing_returns(mesh: Mesh) -> None:

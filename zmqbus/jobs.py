@@ -16,7 +16,7 @@ Three things pipecat's workers cannot know by themselves:
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipecat.bus import (
     BusJobCancelMessage,
@@ -45,10 +45,33 @@ ASKS = (BusJobRequestMessage, BusJobCancelMessage)
 """What the sender of a job says to its worker."""
 
 _ENDS = (BusJobResponseMessage, BusJobResponseUrgentMessage, BusJobStreamEndMessage)
-AWAITED = (BusJobRequestMessage, *_ENDS)
-"""Without these somebody would wait for ever."""
+_AWAITED = (BusJobRequestMessage, *_ENDS)
 
 Job = tuple[str, str]
+
+
+class Awaited(NamedTuple):
+    """A request, or the end of a job: without it somebody would wait for ever.
+
+    Parameters:
+        job_id: The job.
+        source: Who sends it.
+        target: Who is to get it.
+        is_request: Whether it is the request.
+    """
+
+    job_id: str
+    source: str
+    target: str
+    is_request: bool
+
+
+def awaited(message: BusMessage) -> Awaited | None:
+    """What to remember of a message on its way, in case it gets lost."""
+    if not isinstance(message, _AWAITED) or not message.target:
+        return None
+    is_request = isinstance(message, BusJobRequestMessage)
+    return Awaited(message.job_id, message.source, message.target, is_request)
 
 
 class OutstandingJobs:
@@ -107,23 +130,21 @@ class OutstandingJobs:
         _shorten(self._failed, MAX_REMEMBERED_JOBS)
         return [_error(job_id, worker, source, reason) for job_id, worker, source in jobs]
 
-    def answer_undelivered(self, message: BusMessage, runner: str) -> BusMessage | None:
-        """The answer when one of `AWAITED` was lost on its way to a runner that is far behind.
+    def answer_undelivered(self, lost: Awaited, runner: str) -> BusMessage | None:
+        """The answer when a message was lost on its way to a runner that was too far behind.
 
         To a request it is for here, and None if the job has ended otherwise; to an end it is for
         whoever asked.
         """
-        if isinstance(message, BusJobRequestMessage) and message.target:
-            job = message.job_id, message.target
-            if self._jobs.pop(job, None) is None:
-                return None
-            self._failed[job] = None
-            reason = f"the request was lost: runner {runner!r} is too far behind"
-            return _error(*job, message.source, reason)
-        if isinstance(message, _ENDS) and message.target:
-            reason = f"the answer was lost: runner {runner!r} is too far behind"
-            return _error(message.job_id, message.source, message.target, reason)
-        return None
+        what = "request" if lost.is_request else "answer"
+        reason = f"the {what} was lost: runner {runner!r} was too far behind"
+        if not lost.is_request:
+            return _error(lost.job_id, lost.source, lost.target, reason)
+        job = lost.job_id, lost.target
+        if self._jobs.pop(job, None) is None:
+            return None
+        self._failed[job] = None
+        return _error(*job, lost.source, reason)
 
 
 def _shorten(memory: dict[Any, Any], most: int) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 
 from loguru import logger
 from pipecat.bus import (
-    BusJobRequestMessage,
     BusMessage,
     BusSystemMessage,
     BusWorkerErrorMessage,
@@ -42,7 +41,7 @@ from zmqbus.core.outbox import (
 )
 from zmqbus.directory import Directory
 from zmqbus.flush import Flushes
-from zmqbus.jobs import ASKS, AWAITED, OutstandingJobs
+from zmqbus.jobs import ASKS, Awaited, OutstandingJobs, awaited
 from zmqbus.node import MeshNode
 from zmqbus.packets import Interest, NodeId, Plane
 from zmqbus.reception import Reception, Translator
@@ -127,9 +126,8 @@ class Session:
         body = self._translator.encode(self._flushes.outgoing(message))
         bus.on_message_received(message)
         plane = Plane.SYSTEM if isinstance(message, BusSystemMessage) else Plane.DATA
-        note = message if isinstance(message, AWAITED) else None
         expires_at = self._stale.expires_at(message)
-        self._node.publish(channel, plane, audience, body, expires_at, note)
+        self._node.publish(channel, plane, audience, body, expires_at, awaited(message))
         if not own:
             self._jobs.note_sent(message, audience)
         self._sent_msgs += 1
@@ -220,8 +218,8 @@ class Session:
                 self._fire("on_peer_refused", text)
             case MessagesLost():
                 self._lose(event)
-            case MessageForgone(_, node, BusMessage() as message):
-                self._answer_undelivered(message, self.channel.name_of(node))
+            case MessageForgone(_, node, Awaited() as lost):
+                self._answer_undelivered(lost, self.channel.name_of(node))
             case NameShared(_, name, holder, other):
                 former, latter = self.channel.name_of(holder), self.channel.name_of(other)
                 logger.warning(
@@ -253,10 +251,10 @@ class Session:
         for answer in self._jobs.fail(node, interest.subscribers, why):
             self._bus.on_message_received(answer)
 
-    def _answer_undelivered(self, message: BusMessage, runner: str) -> None:
+    def _answer_undelivered(self, lost: Awaited, runner: str) -> None:
         """Tell whoever waits for a job that its request, or its answer, got lost (R15)."""
-        answer = self._jobs.answer_undelivered(message, runner)
-        if answer and isinstance(message, BusJobRequestMessage):
+        answer = self._jobs.answer_undelivered(lost, runner)
+        if answer and lost.is_request:
             self._bus.on_message_received(answer)
         elif answer:
             self._send_soon(answer)

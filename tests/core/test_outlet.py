@@ -10,6 +10,8 @@ from support.scripted import ANNE, BERT, ROOM
 from zmqbus.core.outlet import Outlet
 from zmqbus.packets import Batch, Gone, NodeId, Plane
 
+THIRD = NodeId(b"cleocleo")
+
 
 def outlet(
     *readers: NodeId, plane: Plane = Plane.DATA, leader: Outlet | None = None, **limits: int
@@ -385,18 +387,34 @@ def following(*readers: NodeId) -> tuple[Outlet, Outlet]:
     return leader, outlet(*readers, leader=leader)
 
 
-def test_note_comes_back_when_a_message_is_lost_to_somebody() -> None:
-    """Once it has left the history, for each reader that had not acknowledged it (R15)."""
+def test_note_comes_back_when_a_reader_is_told_that_the_message_is_gone() -> None:
+    """Not before, as it may be on its way, and once, however often it asks (R15)."""
     made = outlet(ANNE, BERT, history_msgs=2)
     made.append(b"1", None, note="one")
     made.append(b"2", (BERT,), note="two")
-    made.append(b"3", (BERT,))
-    made.acknowledge(ANNE, 1)
-    assert made.take_forgone() == [(BERT, "one")]
-    for body in (b"4", b"5"):
-        made.append(body, None)
-    assert made.take_forgone() == [(BERT, "two")]
+    for body in (b"3", b"4", b"5"):
+        made.append(body, (BERT,))
     assert made.take_forgone() == []
+    for _ in range(2):
+        made.repair(BERT, 1, 5, 1000, now=0)
+    assert made.take_forgone() == [(BERT, "two")]
+    made.repair(ANNE, 0, 5, 1000, now=0)
+    assert made.take_forgone() == [(ANNE, "one")]
+    assert made.take_forgone() == []
+
+
+def test_notes_are_remembered_for_no_more_messages_than_the_history_may_have() -> None:
+    """The oldest come back for all who may lack the message, told so or not (R25)."""
+    made = outlet(ANNE, BERT, THIRD, history_msgs=2)
+    for number in range(1, 6):
+        made.append(b"", None, note=number)
+        made.acknowledge(ANNE, number)
+    assert made.take_forgone() == [(BERT, 1), (THIRD, 1)]
+    made.repair(BERT, 0, 5, 1000, now=0)
+    assert made.take_forgone() == [(BERT, 2), (BERT, 3)]
+    made.append(b"", None, note=6)
+    made.append(b"", None, note=7)
+    assert made.take_forgone() == [(THIRD, 2), (THIRD, 3)]
 
 
 def test_note_of_a_message_that_all_have_does_not_come_back() -> None:
@@ -407,6 +425,7 @@ def test_note_of_a_message_that_all_have_does_not_come_back() -> None:
     made.append(b"2", (BERT,), note="two")
     made.append(b"3", (ANNE,))
     made.drop_reader(BERT)
+    made.repair(ANNE, 1, 3, 1000, now=0)
     assert made.take_forgone() == []
 
 

@@ -9,7 +9,7 @@ import pytest
 from support.scripted import ANNE, BERT, ROOM, Scripted, batch, interest
 
 from zmqbus.config import DEFAULT
-from zmqbus.core.outbox import Delivered, GapOpened, GapRepaired, MessagesLost
+from zmqbus.core.outbox import Delivered, GapOpened, GapRepaired, MessageForgone, MessagesLost
 from zmqbus.packets import (
     Batch,
     Bye,
@@ -313,6 +313,25 @@ def test_nack_for_what_has_left_the_history_is_answered_with_gone() -> None:
 
     assert s.sent(Gone) == [Gone(ROOM, Plane.DATA, 1, owed_msgs=1)]
     assert s.published() == [(ANNE, Batch(ROOM, Plane.DATA, 2, 1, (b"b", b"c")))]
+
+
+def test_note_of_a_message_that_has_left_the_history_comes_back_with_the_gone() -> None:
+    """Whoever waits for it can be told (R15); so, unasked, once too many are remembered (R25)."""
+    s = Scripted(replace(DEFAULT, history_msgs=2, window_msgs=2, system_hwm_msgs=2))
+    s.meet(ANNE, "anne")
+    for number in range(4):
+        s.node.publish(s.channel, Plane.DATA, None, b"", note=number)
+    s.step()
+    assert s.seen(MessageForgone) == []
+
+    s.say(Nack(ROOM, Plane.DATA, 1, 4))
+    assert s.seen(MessageForgone) == [MessageForgone(ROOM, ANNE, 1)]
+
+    s.clear()
+    for number in range(4, 9):
+        s.node.publish(s.channel, Plane.DATA, None, b"", note=number)
+    s.step()
+    assert s.seen(MessageForgone) == [MessageForgone(ROOM, ANNE, n) for n in (2, 3, 4)]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,6 @@ from zmqbus.core.channel import Channel
 from zmqbus.core.links import Links
 from zmqbus.core.outbox import (
     Departure,
-    MessageForgone,
     Outbox,
     PeerBusy,
     Publish,
@@ -108,11 +107,8 @@ class Channels:
         note: object,
     ) -> None:
         """Number a message for ``audience`` and let it leave with the next `flush`."""
-        outlet, channel_id = channel.outlets[plane], channel.interest.channel
-        outlet.append(body, audience, expires_at, note)
-        self._dirty[channel_id] = None
-        for node, forgone in outlet.take_forgone():
-            self._out.events.append(MessageForgone(channel_id, node, forgone))
+        channel.outlets[plane].append(body, audience, expires_at, note)
+        self._dirty[channel.interest.channel] = None
 
     def flush(self) -> None:
         """Turn everything appended and altered since the last call into actions."""
@@ -131,6 +127,7 @@ class Channels:
             for outlet in channel.outlets:
                 for reader, batch in outlet.take():
                     self._hand_out(reader, batch, channel)
+                self.traffic.tell_forgone(outlet)
 
     def _hand_out(self, reader: NodeId | None, batch: Batch, channel: Channel) -> None:
         """Send a batch on its plane: data once for all, unless one of them lags.

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from zmqbus.packets import NodeId
 
@@ -19,13 +20,27 @@ class Entry:
         body: The encoded message.
         end_bytes: Bytes of the stream up to its end.
         expires_at: When it is not worth repairing any more (R18a).
-        note: What the application wants to hear if it cannot be repaired any more; None: nothing.
+        note: What the application wants to hear if it is lost; None: nothing.
     """
 
     readers: tuple[NodeId, ...] | None
     body: bytes
     end_bytes: int
     expires_at: float
+    note: object
+
+
+class Evicted(NamedTuple):
+    """What is remembered of a message with a note that the bounds drove out.
+
+    Parameters:
+        number: Its number.
+        readers: Whom it was for; None for all.
+        note: The note.
+    """
+
+    number: int
+    readers: tuple[NodeId, ...] | None
     note: object
 
 
@@ -46,7 +61,7 @@ class History:
         self._base_bytes = 0
         self._limits = limit_msgs, limit_bytes
         self._entries: deque[Entry] = deque()
-        self.evicted: list[tuple[int, Entry]] = []
+        self._evicted: deque[Evicted] = deque()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -63,10 +78,7 @@ class History:
         expires_at: float,
         note: object = None,
     ) -> int:
-        """Keep a message, and drop the oldest that exceed the bounds; returns its number.
-
-        Of what is dropped, that which has a note is put into ``evicted`` with its number.
-        """
+        """Keep a message, and drop the oldest that exceed the bounds; returns its number."""
         self.head += 1
         self.head_bytes += len(body)
         entries = self._entries
@@ -75,13 +87,28 @@ class History:
         while len(entries) > msgs or (len(entries) > 1 and self.size_bytes > limit_bytes):
             dropped = self._drop_oldest()
             if dropped.note is not None:
-                self.evicted.append((self.base, dropped))
+                self._evicted.append(Evicted(self.base, dropped.readers, dropped.note))
         return self.head
 
     def drop(self, upto: int) -> None:
-        """Keep nothing up to a number."""
+        """Keep nothing up to a number: all readers have it."""
+        if upto >= self.base:
+            self._evicted.clear()
         while self.base < upto:
             self._drop_oldest()
+
+    def evicted(self, node: NodeId, cursor: int) -> list[Evicted]:
+        """What was for ``node`` after ``cursor``, had a note, and was dropped before all had it."""
+        return [
+            e
+            for e in self._evicted
+            if e.number > cursor and (e.readers is None or node in e.readers)
+        ]
+
+    def take_surplus(self) -> list[Evicted]:
+        """The oldest of those, as many as are more than the history itself may have."""
+        surplus = len(self._evicted) - self._limits[0]
+        return [self._evicted.popleft() for _ in range(surplus)]
 
     def after(self, cursor: int, upto: int) -> Iterator[tuple[int, Entry]]:
         """What is kept after ``cursor`` up to ``upto``, with its numbers."""

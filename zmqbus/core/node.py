@@ -220,8 +220,8 @@ class Node:
     ) -> None:
         """Send a message to ``audience``, as `Channel.audience` gives it (None: to all).
 
-        Who has not got it when it expires gets an empty body in its place (R18a). If it leaves the
-        history before somebody has acknowledged it, `MessageForgone` brings the ``note``.
+        Who has not got it when it expires gets an empty body in its place (R18a). If it is lost
+        to somebody, `MessageForgone` brings the ``note``.
         """
         self._channels.append(channel, plane, audience, body, expires_at, note)
 

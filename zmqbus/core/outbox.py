@@ -185,7 +185,7 @@ class MessagesLost:
 
 @dataclass(frozen=True, slots=True)
 class MessageForgone:
-    """A message sent here has left the history, and ``node`` had not acknowledged it (R15)."""
+    """A message sent here has left the history, and ``node`` will never get it (R15)."""
 
     channel: ChannelId
     node: NodeId

@@ -93,6 +93,7 @@ class Outlet:
         self._last_broadcast = head
         self._last_targeted: dict[NodeId, int] = {}
         self._runs: list[_Run] = []
+        self._forgone: list[tuple[NodeId, object]] = []
         self._holder: NodeId | None = None  # a reader for whom the oldest entry was kept
 
     @property
@@ -241,17 +242,16 @@ class Outlet:
     # -- repair
 
     def take_forgone(self) -> list[tuple[NodeId, object]]:
-        """Readers that had not acknowledged what has left the history, and the notes to it."""
-        evicted = self._history.evicted
-        if not evicted:
-            return []
-        self._history.evicted = []
-        return [
-            (node, entry.note)
-            for number, entry in evicted
-            for node in entry.readers or self.readers
-            if node in self.readers and self.readers[node].acked < number
-        ]
+        """Readers and the notes to messages that they will never get, each once."""
+        for number, readers, note in self._history.take_surplus():
+            self._forgone += [
+                (node, note)
+                for node, reader in self.readers.items()
+                if readers is None or node in readers
+                if max(reader.acked, reader.cut_at) < number
+            ]
+        forgone, self._forgone = self._forgone, []
+        return forgone
 
     def repair(
         self, node: NodeId, cursor: int, upto: int, budget_bytes: int, now: float
@@ -267,7 +267,9 @@ class Outlet:
             owed = reader.owed_msgs + self._broadcasts - reader.broadcasts_before
             left = owed - self._owed_after(node, reader.since)
             gone = Gone(self.channel, self.plane, base, left)
-            cursor = base
+            evicted = self._history.evicted(node, max(cursor, reader.cut_at))
+            self._forgone += [(node, e.note) for e in evicted]
+            cursor = reader.cut_at = base
         batches: list[Batch] = []
         previous = first = cursor
         bodies: list[bytes] = []

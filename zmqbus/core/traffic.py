@@ -15,10 +15,12 @@ from zmqbus.core.outbox import (
     Delivered,
     GapOpened,
     GapRepaired,
+    MessageForgone,
     MessagesLost,
     Outbox,
     Publish,
 )
+from zmqbus.core.outlet import Outlet
 from zmqbus.core.timers import Timers
 from zmqbus.packets import Batch, ChannelId, Gone, Nack, NodeId, Plane, StreamState
 
@@ -244,12 +246,18 @@ class Traffic:
         gone, batches = outlet.repair(node, nack.cursor, nack.upto, budget_bytes, now)
         if gone:
             self._links.send(node, gone)
+            self.tell_forgone(outlet)
         for batch in batches:
             self._counters["repaired_msgs"] += len(batch.bodies)
             if batch.plane is Plane.DATA:
                 self._out.actions.append(Publish(node, batch))
             else:
                 self._links.send(node, batch)
+
+    def tell_forgone(self, outlet: Outlet) -> None:
+        """Say what of a stream will never reach whom."""
+        for node, note in outlet.take_forgone():
+            self._out.events.append(MessageForgone(outlet.channel, node, note))
 
     def catch_up(self, node: NodeId, channel: Channel, now: float) -> None:
         """Send a peer that has just joined what was sent before it could take it."""

@@ -26,6 +26,7 @@ class Reader:
         broadcasts_before: The outlet's count of broadcasts at its start.
         live: Whether it is linked; an unlinked reader is kept for repair but not waited for.
         said: The last number it acknowledged itself.
+        cut_at: What it has not got up to this number it will never get, and was told so.
     """
 
     acked: int
@@ -35,6 +36,7 @@ class Reader:
     owed_msgs: int = 0
     live: bool = True
     said: int = 0
+    cut_at: int = 0
 
     @property
     def position(self) -> tuple[int, int]:
