@@ -21,6 +21,7 @@ from typing import Any
 from chaos.ledger import EVERYBODY, Kind, Lane, Ledger, Outcome
 from chaos.schedule import ACTORS
 from chaos.stamps import Stamp, stamp_of, stamped
+from loguru import logger
 from pipecat.bus import BusJobRequestMessage, BusMessage, BusSubscriber
 from pipecat.pipeline.job_context import JobError
 from pipecat.workers.base_worker import BaseWorker
@@ -113,10 +114,11 @@ class Hand(BaseWorker):
         try:
             async with asyncio.timeout(HUNG_AFTER_SECS):
                 options = job_options(name="work", payload=payload)
-                async with self.job(f"hand-{other}", **options):
+                async with self.job(f"hand-{other}", **options) as job:
                     pass
-        except JobError:
+        except JobError as error:
             outcome = Outcome.FAILED
+            logger.info(f"job {number} for {other} failed: {error}; {job.response}")
         except TimeoutError:
             outcome = Outcome.HUNG
         self._ledger.note(Kind.ANSWERED, outcome, other, number=number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,14 @@ def peer(kind: Kind, pid: int, at_ms: int = 0) -> Record:
 def missing(count: int, plane: int = 1) -> Record:
     """What process 1 was told to have lost."""
     return Record(Kind.MISSING, plane, 0, number=A_PID, after=count)
+
+
+ASKED = Record(Kind.ASKED, 0, 1, number=1, at_ms=5_000)
+
+
+def answered(outcome: Outcome) -> Record:
+    """How the job that process 0 asked process 1 for has ended."""
+    return Record(Kind.ANSWERED, outcome, 1, number=1, at_ms=5_500)
 
 
 def verdict(
@@ -177,22 +186,33 @@ def test_departure_after_the_end_is_not_judged() -> None:
     ("answer", "blamed"),
     [
         ([], "has no answer"),
-        ([Record(Kind.ANSWERED, Outcome.HUNG, 1, number=1)], "hung"),
-        ([Record(Kind.ANSWERED, Outcome.DONE, 1, number=1)], "was answered, and never run"),
-        ([Record(Kind.ANSWERED, Outcome.FAILED, 1, number=1)], "failed, and nobody was gone"),
+        ([answered(Outcome.HUNG)], "hung"),
+        ([answered(Outcome.DONE)], "was answered, and never run"),
+        ([answered(Outcome.FAILED)], "failed, and nobody was gone"),
     ],
 )
 def test_job_without_a_right_end_is_blamed(answer: list[Record], blamed: str) -> None:
     """A job that hangs, or fails although its worker lived, is a violation (R24)."""
-    found = verdict([Record(Kind.ASKED, 0, 1, number=1), *answer], [])
+    found = verdict([ASKED, *answer], [])
     assert len(found.violations) == 1
     assert blamed in found.violations[0]
 
 
 def test_job_that_failed_because_its_worker_died_is_right() -> None:
     """An error is the answer when the runner has gone (R24)."""
-    asked, answer = Record(Kind.ASKED, 0, 1, number=1), Record(Kind.ANSWERED, 1, 1, number=1)
-    assert verdict([asked, peer(Kind.LOST, B_PID), answer], [], b_killed_at=0.0).violations == []
+    records = [ASKED, peer(Kind.LOST, B_PID, 5_200), answered(Outcome.FAILED)]
+    assert verdict(records, [], b_killed_at=0.0).violations == []
+
+
+@pytest.mark.parametrize(("at_ms", "blamed"), [(4_000, True), (5_200, False), (9_000, True)])
+def test_job_may_fail_if_a_loss_was_announced_meanwhile(at_ms: int, blamed: bool) -> None:
+    """Its request was lost on the way there, or its answer on the way back (R15)."""
+    failed, loss = [ASKED, answered(Outcome.FAILED)], Record(Kind.MISSING, 1, 0, at_ms=at_ms)
+    for found in (
+        verdict(failed, [loss]),
+        verdict(sorted([*failed, replace(loss, actor=1)], key=lambda r: r.at_ms), []),
+    ):
+        assert any("nobody was gone" in text for text in found.violations) is blamed
 
 
 @pytest.mark.parametrize(("back_ms", "blamed"), [(2_000, True), (6_000, False)])
@@ -201,8 +221,8 @@ def test_job_may_fail_until_the_runner_has_joined_again(back_ms: int, blamed: bo
     records = [
         peer(Kind.LOST, B_PID, 1_000),
         peer(Kind.JOINED, B_PID, back_ms),
-        Record(Kind.ASKED, 0, 1, number=1, at_ms=5_000),
-        Record(Kind.ANSWERED, Outcome.FAILED, 1, number=1, at_ms=5_500),
+        ASKED,
+        answered(Outcome.FAILED),
     ]
     records.sort(key=lambda record: record.at_ms)
     found = verdict(records, [], Spell(Fault.CUT, 1, 0.0, 3.0)).violations

@@ -11,8 +11,8 @@ What is promised between a sender and a reader, each one incarnation:
 * Data never comes before a system message that was sent before it (R13a).
 * Nobody is lost who was not killed, and neither cut off nor stopped for longer than a link may be
   silent, nor reset while its link was too narrow to connect within the grace (R20, R21).
-* A job is answered, by who has run it or with an error, that only if the worker's runner was gone;
-  and it is run once (R24).
+* A job is answered, by who has run it or with an error, that only if the worker's runner was gone,
+  or a loss was announced between the two; and it is run once (R24, R15).
 """
 
 from __future__ import annotations
@@ -302,7 +302,9 @@ def _jobs(lives: Sequence[Life], ledgers: dict[tuple[int, int], list[Record]]) -
             elif answer.lane == Outcome.DONE:
                 if (asked.actor, life.actor, life.life, asked.number) not in runs:
                     yield f"{job} was answered, and never run"
-            elif answer.lane == Outcome.FAILED and not _gone(asked, answer, records):
+            elif answer.lane == Outcome.FAILED and not (
+                _gone(asked, answer, records) or _lost_between(life.actor, asked, answer, ledgers)
+            ):
                 yield f"{job} failed, and nobody was gone"
     for (worker, actor, life_number, number), times in runs.items():
         if times > 1:
@@ -315,7 +317,7 @@ def _gone(asked: Record, answer: Record, records: Sequence[Record]) -> bool:
     Its worker may be known, and asked, before it has joined again; lost then, it is not announced.
     """
     first, last = asked.at_ms - JOB_SLACK_MS, answer.at_ms + JOB_SLACK_MS
-    away = False
+    away = True
     for r in records:
         if r.actor != asked.actor or r.at_ms > last:
             continue
@@ -326,6 +328,20 @@ def _gone(asked: Record, answer: Record, records: Sequence[Record]) -> bool:
         elif r.kind is Kind.JOINED and r.at_ms < first:
             away = False
     return away
+
+
+def _lost_between(
+    asker: int, asked: Record, answer: Record, ledgers: dict[tuple[int, int], list[Record]]
+) -> bool:
+    """Whether one of the two was told meanwhile that messages of the other are lost."""
+    return any(
+        r.kind is Kind.MISSING and asked.at_ms <= r.at_ms <= answer.at_ms + JOB_SLACK_MS
+        for reader, sender in ((asker, asked.actor), (asked.actor, asker))
+        for (actor, _), records in ledgers.items()
+        if actor == reader
+        for r in records
+        if r.actor == sender
+    )
 
 
 def _count(life: Life, records: Sequence[Record], verdict: Verdict) -> None:
