@@ -302,6 +302,7 @@ _BIG = b"\xdd" + _SIZE.to_bytes(4, "big")
 @pytest.mark.parametrize(
     ("cls", "body", "reason"),
     [
+        (Bye, b"", "truncated"),
         (Bye, _BIG + b"\x80" * _SIZE, "limit"),
         (Bye, b"\x91" + _BIG + b"\x80" * _SIZE, "type"),
         (Bye, b"\x91\xdf" + (_SIZE // 2).to_bytes(4, "big") + b"\x80" * _SIZE, "type"),

@@ -83,7 +83,7 @@ class _Reader:
         self._items_left = MAX_ITEMS
         self._size_bytes = len(body)
         self._unpacker = msgpack.Unpacker(
-            max_buffer_size=len(body),
+            max_buffer_size=len(body) or 1,  # 0 stands for no limit, and a megabyte at once
             max_array_len=0,
             max_map_len=0,
             max_ext_len=0,
