@@ -11,6 +11,7 @@ import zmq
 from zmqbus.config import _AT_MOST, DEFAULT, MeshConfig
 from zmqbus.errors import LibzmqTooOldError
 from zmqbus.net.sockets import (
+    _ZERO_COPY_RECV,
     MIN_LIBZMQ,
     check_libzmq,
     has_curve,
@@ -43,6 +44,12 @@ def test_context_has_room_for_every_dial() -> None:
     """The number of sockets allowed follows from the limits on dials and peers (Z31)."""
     with new_context(MeshConfig(max_dials=2_000, max_peers=1_000)) as context:
         assert context.get(zmq.MAX_SOCKETS) >= 3 * 3_000
+
+
+def test_short_frames_that_wait_hold_no_buffers() -> None:
+    """A frame costs what it holds, not the 8 kB that libzmq read it into (Z36)."""
+    with new_context(DEFAULT) as context:
+        assert context.get(_ZERO_COPY_RECV) == 0
 
 
 @pytest.mark.parametrize("name", ["link_timeout_secs", "dial_timeout_secs", "max_packet_bytes"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import struct
 from collections import Counter
@@ -22,6 +23,8 @@ RECONNECT_MAX_SECS = 2.0
 BACKLOG = 1024
 """Connections waiting to be accepted: all peers may dial at once."""
 
+_ZERO_COPY_RECV = 10
+"""An option of a context that pyzmq has no name for."""
 _SOCKETS_PER_DIAL = 3
 _OTHER_SOCKETS = 32
 _EVENT = struct.Struct("=HI")
@@ -50,10 +53,16 @@ def has_curve() -> bool:
 
 
 def new_context(config: MeshConfig) -> Context:
-    """A context of one's own, so that several loops and forked children never share one (Z38)."""
+    """A context of one's own, so that several loops and forked children never share one (Z38).
+
+    A frame that waits costs what it holds: by default libzmq keeps with each short one the whole
+    buffer of 8 kB that it was read into, and a few thousand of 100 bytes would fill 30 MB.
+    """
     context: Context = zmq.Context()
     wanted = (config.max_dials + config.max_peers) * _SOCKETS_PER_DIAL + _OTHER_SOCKETS
     context.set(zmq.MAX_SOCKETS, min(wanted, context.get(zmq.SOCKET_LIMIT)))
+    with contextlib.suppress(zmq.ZMQError):  # not in every build
+        context.set(_ZERO_COPY_RECV, 0)
     return context
 
 
