@@ -33,7 +33,8 @@ from zmqbus.packets import NodeId
 TERM_SECS = 1.0
 """How long beyond its linger the end of a context may take before it is left alone."""
 SPARE_CONNECTIONS = 64
-"""How many a bound socket takes beyond 4 for each peer, half of all from one address."""
+"""How many a bound socket takes beyond 2 for each peer, half of all from one address. A stranger's
+costs 25 to 50 kB."""
 SUBSCRIPTION_BYTES = 4096
 """The largest frame taken from a reader: topics are short. Below about 500 no handshake fits."""
 
@@ -169,7 +170,7 @@ class Transport:
         # A mark may act at half its number; a peer beyond `window_msgs` counts as lagging.
         pub.setsockopt(zmq.SNDHWM, 2 * config.window_msgs)
         self._monitored += router, pub
-        most = 4 * config.max_peers + SPARE_CONNECTIONS
+        most = 2 * config.max_peers + SPARE_CONNECTIONS
         self._guarded = tuple(self._door.watch(socket, most) for socket in (router, pub))
         served = batch_msgs, self._handler, self.counters
         self._system = SystemIntake(router, *served, self._guarded[0])
