@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from support.buses import Mesh
-from support.journal import Journal
+from support.journal import TIMEOUT_SECS, Journal
 from support.site import Site
 
 from zmqbus import MeshConfig, MeshKey, ZmqBus
@@ -88,6 +88,36 @@ async def test_address_of_another_machine_is_named_and_nothing_more_is_tried() -
     findings = await diagnose(bind="tcp://192.0.2.77:*", insecure=True)
     assert faults(findings) == ["bind"]
     assert findings[-1].what.endswith("this is no address of this machine")
+
+
+@pytest.mark.parametrize("bind", ["tcp://127.0.0.1:*", "tcp://*:*"])
+async def test_own_look_at_the_own_port_is_no_stranger(
+    bind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it is open is looked at without a key; nobody else was there."""
+    monkeypatch.setenv("ZMQBUS_KEY", MeshKey.new().reveal())
+    examined = case(bind=bind)
+    try:
+        await here.check_bind(examined)
+        assert of(await here.check_advertise(examined), "advertise").level is Level.OK
+        async with asyncio.timeout(TIMEOUT_SECS):
+            while not examined.node.texts:
+                await examined.node.wait(0.1, lambda: False)
+        assert await others.check_strangers(examined) == []
+    finally:
+        await examined.node.stop()
+
+
+async def test_key_is_told_by_its_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever compares two hosts sees at once whether they have one key."""
+    keys = [MeshKey.new(), MeshKey.new()]
+    monkeypatch.setenv("ZMQBUS_KEY", " ".join(key.reveal() for key in keys))
+    (found,) = await here.check_key(case())
+    one, other = (key.fingerprint for key in keys)
+    assert found.what == f"uses the one with the fingerprint {one}, accepts {other} too"
+    monkeypatch.setenv("ZMQBUS_KEY", keys[0].reveal()[:-9])
+    (found,) = await here.check_key(case())
+    assert found.what == "ZMQBUS_KEY: cut short: 66 characters of 75"
 
 
 # -- others

@@ -10,6 +10,8 @@ from zmqbus.doctor.case import PROBE_SECS, Case
 from zmqbus.doctor.findings import Finding, fail, ok, warn
 from zmqbus.doctor.observer import Observer, Target
 from zmqbus.errors import BindError, ConfigError, LibzmqTooOldError
+from zmqbus.keys import Keys
+from zmqbus.keys.text import HIDDEN
 from zmqbus.net.addresses import held
 from zmqbus.net.endpoint import Endpoint
 from zmqbus.net.probe import probe
@@ -63,14 +65,21 @@ async def check_key(case: Case) -> list[Finding]:
     """Which key is used, and whether it is kept from others."""
     setup = case.setup
     if error := setup.key_error:
-        return [fail("key", f"{error.setting}={error.value!r}: {error.reason}", error.remedy)]
+        where = error.setting if error.value == HIDDEN else f"{error.setting}={error.value!r}"
+        return [fail("key", f"{where}: {error.reason}", error.remedy)]
     if error := setup.bind_error:
         remedy = "set ZMQBUS_KEY_FILE to a key that `zmqbus key new > mesh.key` made, the same "
         remedy += "on all hosts"
         return [fail("key", f"no key, and {error.value} can be reached by others", remedy)]
     if setup.ring is None:
         return [ok("key", "none; fine as long as all others have none either")]
-    return [ok("key", f"{setup.ring!r}")]
+    return [ok("key", _described(setup.ring.keys))]
+
+
+def _described(keys: Keys) -> str:
+    accepted = "".join(f", accepts {key.fingerprint} too" for key in keys.accept)
+    admits = "" if keys.admit is None else f", and admits {len(keys.admit)} runners"
+    return f"uses the one with the fingerprint {keys.use.fingerprint}{accepted}{admits}"
 
 
 async def check_bind(case: Case) -> list[Finding]:
@@ -134,7 +143,7 @@ async def check_directory(case: Case) -> list[Finding]:
         return [fail("directory", f"{directory}: {error.reason}", error.remedy)]
     stale = [finding for e in case.entries if (finding := await _stale(e)) is not None]
     live = sum(entry.is_live for entry in case.entries)
-    return stale or [ok("directory", f"{directory}, {live} runners' nodes")]
+    return stale or [ok("directory", f"{directory}, nodes that are registered there: {live}")]
 
 
 async def _stale(entry: Registered) -> Finding | None:

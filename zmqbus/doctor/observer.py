@@ -37,9 +37,13 @@ class Target:
     node: NodeId | None = None
     entry: Registered | None = None
 
+    @property
+    def source_and_pid(self) -> str:
+        """Who says so, and which process it is, if that is known."""
+        return f"{self.source}, pid {self.entry.pid}" if self.entry else self.source
+
     def __str__(self) -> str:
-        pid = f", pid {self.entry.pid}" if self.entry else ""
-        return f"{self.endpoints[0]} ({self.source}{pid})"
+        return f"{self.endpoints[0]} ({self.source_and_pid})"
 
 
 class Observer:

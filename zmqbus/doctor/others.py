@@ -16,6 +16,7 @@ from zmqbus.net.endpoint import parse_seed
 from zmqbus.net.probe import probe
 from zmqbus.net.rendezvous import LOOK_SECS, Registered
 from zmqbus.net.seeds import resolve
+from zmqbus.net.visitors import UNKNOWN, Why, host_of
 from zmqbus.packets import Interest, NodeId
 
 MAX_TARGETS = 64
@@ -86,7 +87,7 @@ async def _judge(case: Case, target: Target) -> Finding:
         return await _judge_linked(case, peer)
     if text := case.node.refusal_of(target):
         step, remedy = next((s, r) for said, s, r in _REMEDIES if said in text)
-        return fail(f"peers: {step}", text, remedy)
+        return fail(f"peers: {step}", f"{text} ({target.source_and_pid})", remedy)
     if peer is not None:
         return await _judge_halfway(case, peer)
     return await _judge_silent(case, target)
@@ -175,8 +176,15 @@ async def check_strangers(case: Case) -> list[Finding]:
     return [
         warn("strangers", text, "if it is one of yours, give it the key of this host")
         for text in dict.fromkeys(case.node.texts)
-        if text not in known
+        if text not in known and not _is_own_probe(text)
     ]
+
+
+def _is_own_probe(text: str) -> bool:
+    """Whether it was this very command, which looked whether its own port is open."""
+    address, _, why = text.partition(" was turned away: ")
+    mine = {UNKNOWN, *(str(h.address) for h in held())}
+    return why == Why.HUNG_UP.value and host_of(address).removeprefix("::ffff:") in mine
 
 
 async def check_channel(case: Case) -> list[Finding]:
@@ -229,7 +237,7 @@ async def check_clocks(case: Case) -> list[Finding]:
         if ahead_secs > LATE_SECS:
             what = f"the clock of {called(case, peer)} is ahead by at least {ahead_secs:.0f} s"
             findings.append(warn("clocks", what, "set the clocks of both hosts by NTP"))
-    return findings or [ok("clocks", "no runner has started in the future")]
+    return findings or [ok("clocks", "no runner's clock is ahead of this host's")]
 
 
 def _interests(case: Case) -> list[Interest]:
