@@ -1,14 +1,16 @@
 """Discovery on the local network: mDNS, through the package `zeroconf` and nowhere else.
 
 It runs on a thread and an event loop of its own, so that a blocked application still answers, and
-a flood of datagrams does not stall the mesh. All it does for the node is to call ``found``. That it
-fails ends nothing: it is said once, and tried again (D02, D04).
+a flood of datagrams does not stall the mesh: it gets a tenth of a core, and what it cannot read in
+time the system drops. All it does for the node is to call ``found``. That it fails ends nothing: it
+is said once, and tried again (D02, D04).
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -20,6 +22,7 @@ from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZerocon
 
 from zmqbus.net.addresses import Held, outer
 from zmqbus.net.adverts import SERVICE, Advert, Board, make, node_of, read
+from zmqbus.net.ration import LOOK_SECS, Ration
 from zmqbus.packets import ChannelId, NodeId
 
 _TURN_SECS = 1.0
@@ -115,6 +118,7 @@ class Mdns:
         self._heard_self = self._heard_others = self._judged = False
         self._moving: asyncio.Task[None] | None = None
         self._inner = asyncio.get_running_loop()
+        self._spawn(_hold_back())
         try:
             while not self._stopping and not self._outer.is_closed():
                 try:
@@ -281,6 +285,17 @@ class Mdns:
                 async with asyncio.timeout(_CLOSE_SECS):
                     await self._browser.async_cancel()
                     await self._zeroconf.async_close()
+
+
+async def _hold_back() -> None:
+    """Keep this thread from working, as often as it has had too much of the processor."""
+    ration = Ration(time.thread_time(), time.monotonic())
+    pause_secs = LOOK_SECS
+    while True:
+        await asyncio.sleep(pause_secs)
+        rest_secs = ration.rest_secs(time.thread_time(), time.monotonic())
+        time.sleep(rest_secs)  # noqa: ASYNC251 (nothing here may go on)
+        pause_secs = LOOK_SECS / 10 if rest_secs else LOOK_SECS
 
 
 async def _wait_for(told: Awaitable[Any]) -> None:
