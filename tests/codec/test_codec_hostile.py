@@ -6,6 +6,7 @@ import sys
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import make_dataclass
+from enum import Flag
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -276,10 +277,11 @@ def test_bomb_is_refused_at_once_in_little_memory(name: str) -> None:
     assert peak_bytes < 4 * len(data) + 40_000_000
 
 
-def test_keys_with_one_hash_are_refused(raw_job: Raw) -> None:
-    """Thousands of colliding keys would take minutes to put into a dict (X11)."""
-    keys = [n * (2**61 - 1) for n in range(1, 5)] * 1000
-    colliding = [item for n in range(2000) for item in ([mark("int"), _int_bytes(n)], 0)]
+@pytest.mark.parametrize("count", [120, 2000])
+def test_keys_with_one_hash_are_refused(count: int, raw_job: Raw) -> None:
+    """Thousands of colliding keys, or many times a hundred, would take minutes to put in (X11)."""
+    keys = [n * (2**61 - 1) for n in range(1, 5)] * count
+    colliding = [item for n in range(count) for item in ([mark("int"), _int_bytes(n)], 0)]
     with pytest.raises(CodecError, match="16 keys"):
         SHARED.deserialize(raw_job({"v": [mark("dict"), *colliding]}))
     with pytest.raises(CodecError, match="16 keys"):
@@ -295,6 +297,64 @@ def test_honest_large_key_sets_pass(serializer: MsgpackSerializer) -> None:
     payload = {"d": {n: n for n in range(5000)}, "s": set(range(-2500, 2500))}
     message = BusJobRequestMessage(source="a", job_id="j", payload=payload)
     assert serializer.deserialize(serializer.serialize(message)) == message
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        b"\xdc\x10\x00" * 511,
+        b"\xdc\x00\x80" * 505 + b"\xc1",
+        packb([mark("ndarray"), "i1," * 200_000, [1], b"x"]),
+    ],
+    ids=["nested claims", "claims that pass", "fields of numpy"],
+)
+def test_little_memory_is_spent_on_what_is_refused(bomb: bytes) -> None:
+    """What is claimed, or would be thrown away, is not made: 4 times the input and 1 MB (X11)."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(CodecError):
+            SHARED.deserialize(bomb)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 4 * len(bomb) + 2**20
+
+
+@pytest.mark.parametrize(
+    "made_up",
+    [
+        lambda n: [mark(f"made:Up{n}")],
+        lambda n: ExtType(2, b"made:Up%d.ONE" % n),
+        lambda n: [mark("1:EndFrame"), f"0 1 field{n}", 1, "#1", 2],
+    ],
+    ids=["classes", "members", "sets of fields"],
+)
+def test_very_many_new_names_in_one_message_are_refused(
+    made_up: Callable[[int], Any], serializer: MsgpackSerializer, raw_job: Raw
+) -> None:
+    """Each is looked for or planned once, for milliseconds: not by the thousand at a time (R26)."""
+    with pytest.raises(CodecError, match="more than 64 names"):
+        serializer.deserialize(raw_job({"v": [made_up(n) for n in range(65)]}))
+    serializer.deserialize(raw_job({"v": [made_up(n) for n in range(65)]}))  # they are known now
+
+
+def test_flag_is_combined_of_each_member_once(serializer: MsgpackSerializer, raw_job: Raw) -> None:
+    """A name that says the same member a million times costs no more than one that says it once."""
+    combined: list[int] = []
+
+    class Colour(Flag):
+        RED = 1
+        BLUE = 2
+
+        def __or__(self, other: Colour) -> Colour:
+            combined.append(1)
+            return Colour(self.value | other.value)
+
+    serializer.register(Colour)
+    name = f"{__name__}:{Colour.__qualname__}.{'RED|' * 1000}BLUE"
+    back: Any = serializer.deserialize(raw_job({"v": ExtType(2, name.encode())}))
+    assert back.payload["v"] == Colour(3)
+    assert len(combined) == 2
 
 
 def test_decoding_is_as_quick_after_many_unknown_names(serializer: MsgpackSerializer) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MEMBER_CODE = 2  # an enum member, "module:Class.MEMBER"
 ID_CODE = 3  # an id of a third node: 8 bytes origin, 5 bytes id
 
+MAX_LEARNED = 64  # searches and plans for one message of a peer's, some milliseconds each
 MAX_DEPTH = 200  # levels of values; well below msgpack's 511 with two levels an object
 
 _ID_BYTES = ID_BITS // 8
@@ -93,11 +94,11 @@ class Types(Protocol):
     def encoder(self, kind: type) -> Encode:
         """How values of `kind` are encoded; raises `UntravelableError` if it is not known."""
 
-    def mark(self, name: bytes) -> Mark | None:
-        """The mark of a name from the wire."""
+    def mark(self, name: bytes, learn: Callable[[], None]) -> Mark | None:
+        """The mark of a name from the wire; `learn` is called before anything that takes long."""
 
-    def member(self, name: bytes) -> Enum | None:
-        """The enum member of a name from the wire."""
+    def member(self, name: bytes, learn: Callable[[], None]) -> Enum | None:
+        """The enum member of a name from the wire; `learn` as above."""
 
 
 class Encoding:
@@ -206,7 +207,17 @@ class Decoding:
         unknown: Names of classes that are not known here.
     """
 
-    __slots__ = ("_marks", "_members", "_types", "base", "ids", "loose", "notices", "unknown")
+    __slots__ = (
+        "_marks",
+        "_members",
+        "_types",
+        "base",
+        "ids",
+        "learned",
+        "loose",
+        "notices",
+        "unknown",
+    )
 
     def __init__(self, types: Types, ids: IdSpace | None, sender: bytes, notices: Notices) -> None:
         self._types = types
@@ -215,6 +226,7 @@ class Decoding:
         self.ids = ids
         self.base = 0 if ids is None else ids.base(sender)
         self.notices = notices
+        self.learned = 0
         self.loose = 0
         self.unknown: list[str] = []
 
@@ -227,7 +239,7 @@ class Decoding:
     def on_ext(self, code: int, data: bytes) -> Any:
         """Msgpack met an ext value."""
         if code == MEMBER_CODE:
-            member = self._members.get(data) or self._types.member(data)
+            member = self._members.get(data) or self._types.member(data, self.learn)
             return self.missing(_text(data)) if member is None else member
         if code == ID_CODE:
             return self._foreign_id(data)
@@ -237,9 +249,19 @@ class Decoding:
         """Msgpack finished a list: bytes at its head are the mark of what it describes."""
         if items and type(items[0]) is bytes:
             name = items[0]
-            mark = self._marks.get(name) or self._types.mark(name)
+            mark = self._marks.get(name) or self._types.mark(name, self.learn)
             return mark.build(items, self) if mark else self.missing(_text(name))
         return items
+
+    def learn(self) -> None:
+        """Something is about to be done that takes long, once for each name or set of fields.
+
+        Peers choose these, and a message could hold thousands.
+        """
+        self.learned += 1
+        if self.learned > MAX_LEARNED:
+            reason = f"more than {MAX_LEARNED} names or sets of fields that were not met before"
+            raise CodecError("", reason)
 
     def missing(self, name: str) -> Unknown:
         """A stand-in for an object of an unknown class."""

@@ -275,10 +275,11 @@ class Fields:
     def build(self, items: list[Any], decoding: Decoding) -> Any:
         """An object, from what arrived and this process' defaults."""
         names = items[1]
-        return (self._takes.get(names) or self._taker(names))(items, decoding)
+        return (self._takes.get(names) or self._taker(names, decoding))(items, decoding)
 
-    def _taker(self, names: Any) -> Take:
+    def _taker(self, names: Any, decoding: Decoding) -> Take:
         """The function that builds objects of which these fields arrive."""
+        decoding.learn()
         if not isinstance(names, str):
             raise CodecError(self.name, "its field names are no string")
         fields = [self._by_name.get(_NAMES.get(word, word)) for word in names.split()]

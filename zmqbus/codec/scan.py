@@ -13,7 +13,8 @@ from __future__ import annotations
 from zmqbus.errors import CodecError
 
 UNSCANNED_BYTES = 64 * 1024  # a bomb this small unpacks to 5 MB; audio frames never pay the walk
-UNSCANNED_ITEMS = 4096  # the longest list in a message that was not walked
+UNSCANNED_ITEMS = 128  # the longest list in a message that was not walked: msgpack reserves what a
+# list claims, at 511 levels 500 kB in all
 SLACK_BYTES = 16 * 1024 * 1024  # lets 200,000 tiny records pass; more costs memory per message
 MAX_NESTING = 512  # msgpack levels; what `values.MAX_DEPTH` comes to with two levels an object
 

@@ -108,17 +108,18 @@ class Table:
             self._plan(name, kind)
         return self.encoders[kind]
 
-    def mark(self, name: bytes) -> Mark | None:
+    def mark(self, name: bytes, learn: Callable[[], None]) -> Mark | None:
         """The mark of a name from the wire, or None if it names no class of the table."""
-        cls = self._find(name.decode()) if len(name) <= _MAX_NAME_BYTES else None
+        cls = self._find(name.decode(), learn) if len(name) <= _MAX_NAME_BYTES else None
         if cls is not None and not issubclass(cls, Enum):
+            learn()
             self._plan(wire_name(cls), cls)
         return self.marks.get(name)
 
-    def member(self, name: bytes) -> Enum | None:
+    def member(self, name: bytes, learn: Callable[[], None]) -> Enum | None:
         """The enum member of a name from the wire, or None."""
         class_name, _, member_name = name.decode().rpartition(".")
-        cls = self._find(class_name)
+        cls = self._find(class_name, learn)
         if cls is None or not issubclass(cls, Enum):
             return None
         member = _member(cls, member_name)
@@ -126,14 +127,16 @@ class Table:
             self.members[name] = member  # flags combine: too many to keep
         return member
 
-    def _find(self, name: str) -> type | None:
+    def _find(self, name: str, learn: Callable[[], None]) -> type | None:
         cls = self._classes.get(name)
         modules = len(sys.modules)
         if cls is None and (modules != self._modules_seen or name not in self._strangers):
             if len(self._strangers) < _MAX_STRANGERS:
+                learn()
                 self._refresh()
                 self._strangers.add(name)
             elif modules != self._modules_seen:
+                learn()
                 self._refresh()
             cls = self._classes.get(name)
         return cls
@@ -253,7 +256,7 @@ def _member(cls: type[Enum], name: str) -> Enum | None:
     if not issubclass(cls, Flag):
         return cls.__members__.get(name)
     combined = cls(0)
-    for part in filter(None, name.split("|")):
+    for part in filter(None, {*name.split("|")}):  # each once, however often it is said
         single = cls.__members__.get(part)
         if single is None:
             return None

@@ -25,7 +25,8 @@ from msgpack import ExtType
 from zmqbus.codec.coding import LIST, Decoding, Encode, Encoding, Mark, UntravelableError
 from zmqbus.errors import CodecError
 
-_FLOOD_ITEMS = 1000  # fewer colliding keys than this cost a millisecond at most
+_FLOOD_ITEMS = 100  # fewer colliding keys than this cost some ten microseconds
+_DTYPE_CHARS = 64  # numpy reads "i1,i1,…" field by field
 _SAME_HASH = 16  # honest keys share a hash in pairs (-1 and -2, 1 and 1.0)
 _FACTORIES: dict[str, type] = {t.__name__: t for t in (list, dict, set, int, float, str, tuple)}
 
@@ -282,10 +283,10 @@ def _build_array(items: list[Any], decoding: Decoding) -> Any:
     if numpy is None:
         return decoding.missing("numpy")
     mark, kind, shape, data = items
-    dtype = numpy.dtype(kind) if isinstance(kind, str) else None
+    dtype = numpy.dtype(kind) if isinstance(kind, str) and len(kind) <= _DTYPE_CHARS else None
     if dtype is None or dtype.str != kind or dtype.hasobject or dtype.names or dtype.subdtype:
-        raise CodecError("", f"{kind!r} is no numpy dtype that travels")
+        raise CodecError("", f"{kind!r:.80} is no numpy dtype that travels")
     array = numpy.ndarray(tuple(shape), dtype, bytearray(data))
     if array.nbytes != len(data):
-        raise CodecError("", f"an array of shape {shape} does not take {len(data)} bytes")
+        raise CodecError("", f"an array of shape {shape!r:.80} does not take {len(data)} bytes")
     return array if mark == b"ndarray" else array[()]
