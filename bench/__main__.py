@@ -24,6 +24,7 @@ from bench import (
     latency,
     overload,
     scale,
+    strangers,
     throughput,
 )
 from bench.figures import Row, all_within
@@ -38,6 +39,7 @@ _MODULES = {
     "idle": idle,
     "death": death,
     "overload": overload,
+    "strangers": strangers,
     "scale": scale,
     "compare": compare,
 }
@@ -51,6 +53,7 @@ _HEADS = {
     "idle": "medians of all runners of a mesh",
     "death": "seconds, and numbers of lost events",
     "overload": "each fault and its absence in turn, in one run",
+    "strangers": f"milliseconds; {_MEDIANS}",
     "scale": "one simulated run of each size",
     "compare": f"delays in microseconds; {_MEDIANS}",
 }
@@ -67,7 +70,7 @@ def _arguments() -> argparse.Namespace:
         help=f"of each throughput ({throughput.SECS:g}), latency ({latency.SECS:g}), flood "
         f"({flood.SECS:g}) or comparison ({compare.SECS:g}), of each look at idle runners "
         f"({idle.SECS:g}), of a blocked loop ({death.BLOCK_SECS:g}), of each overload in all "
-        f"rounds together ({overload.SECS:g})",
+        f"rounds together ({overload.SECS:g}), of each flood of strangers ({strangers.SECS:g})",
     )
     parser.add_argument(
         "--bus",
@@ -131,6 +134,8 @@ async def _measure(args: argparse.Namespace) -> list[list[Row]]:
             rows = (await death.measure(args.trials, secs or death.BLOCK_SECS)).rows()
         case "overload":
             rows = await overload.measure(rounds, secs or overload.SECS)
+        case "strangers":
+            rows = await strangers.measure(rounds, secs or strangers.SECS)
         case "scale":
             rows = await scale.measure(sizes or scale.SIZES)
         case _:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from bench import death, flood, overload
+from bench import death, flood, overload, strangers
 from bench.death import Trials
 from bench.figures import OVER
 from bench.messages import MESSAGES
@@ -79,6 +79,32 @@ async def test_overload_accounts_for_every_message() -> None:
     assert len(measured.rows()) == 7
 
 
+async def test_strangers_knock_and_every_member_is_timed() -> None:
+    """The floods reach the ports of all kinds of members, and their messages go on."""
+    floods = strangers.FLOODS[-2:]
+    rows = await strangers.measure(1, 0.3, floods=floods)
+    assert [row["members"] for row in rows] == [m for f in floods for m in f.to]
+    for row in rows:
+        assert row["a second"] > 0
+        assert "never" not in row.values()
+        assert row["dropped"] == 0
+
+
+def test_strangers_are_held_to_each_limit() -> None:
+    """Memory, delay and members dropped: any of them is enough for the verdict."""
+
+    def verdict(growth_bytes: int = 0, late: float = 0.001, lost: int = 0) -> object:
+        measured = strangers.Measured(strangers.PLAIN, strangers.FLOODS[0], [1.0], [growth_bytes])
+        measured.lost = lost
+        measured.delays = {"quiet": [[0.001]], "flood": [[late]], "after": [[0.001]]}
+        return measured.row()["verdict"]
+
+    assert verdict() == "ok"
+    assert verdict(growth_bytes=21_000_000) == OVER
+    assert verdict(late=0.0051) == OVER
+    assert verdict(lost=1) == OVER
+
+
 async def test_interrupted_measurement_leaves_no_process() -> None:
     """Whoever is interrupted while a child is stopped kills it all the same."""
     begun: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -101,7 +127,11 @@ async def test_interrupted_measurement_leaves_no_process() -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "arguments",
-    [("death", "--trials", "1", "--secs", "1"), ("overload", "--rounds", "1", "--secs", "3")],
+    [
+        ("death", "--trials", "1", "--secs", "1"),
+        ("overload", "--rounds", "1", "--secs", "3"),
+        ("strangers", "--rounds", "1", "--secs", "0.5"),
+    ],
 )
 def test_whole_command_ends_as_its_rows_say(arguments: tuple[str, ...]) -> None:
     """The rest of what the tests above run in part."""
