@@ -56,7 +56,7 @@ async def logged(child: Child, text: str) -> int:
 
 @pytest.mark.parametrize("family", ADDRESSES)
 async def test_three_runners_meet_in_every_order(net: Lan, family: str) -> None:
-    """Whoever is first, last, or at the same time; with IPv4, IPv6, both or neither (D19)."""
+    """Whoever is first, last, or at the same time; with IPv4, IPv6, both or neither (D19, Z21)."""
     async with children(*hosts(net, 3, family)) as started:
         for order in [None, *permutations(range(3))]:
             runners = [Runner(child, str(n)) for n, child in enumerate(started)]

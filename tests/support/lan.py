@@ -7,11 +7,14 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from support.process import Child, start_child, tended
+
+Files = Mapping[str, Path]
+"""Paths that a child sees, and what is there."""
 
 
 def why_not() -> str:
@@ -57,18 +60,29 @@ class Host:
         """Remove it, with all its interfaces."""
         _ip("netns", "del", self.name)
 
-    def start(self, names: Path | None = None, **environment: str) -> Child:
-        """Start a child in it, on a host that has the name of the namespace.
+    def start(self, files: Files | None = None, **environment: str) -> Child:
+        """Start a child in it.
 
         Args:
-            names: What it sees as /etc/hosts.
+            files: See `inside`.
             **environment: What it sees besides ours.
         """
+        return start_child(self.inside(files), **environment)
+
+    def inside(self, files: Files | None = None) -> list[str]:
+        """What runs the command behind it in here, on a host that has the name of the namespace.
+
+        Args:
+            files: What it sees at some paths: in /run, which is empty otherwise, or in place of
+                files that there are.
+        """
         alone = ["ip", "netns", "exec", self.name, "unshare", "--uts", "--mount"]
-        steps = [f"hostname {self.name}", 'exec "$@"']
-        if names is not None:
-            steps.insert(0, f"mount --bind {names} /etc/hosts")
-        return start_child([*alone, "sh", "-c", " && ".join(steps), "sh"], **environment)
+        steps = [f"hostname {self.name}", "mount -t tmpfs tmpfs /run"]
+        for target, file in (files or {}).items():
+            if target.startswith("/run/"):
+                steps += [f"mkdir -p {Path(target).parent}", f"touch {target}"]
+            steps.append(f"mount --bind {file} {target}")
+        return [*alone, "sh", "-c", " && ".join([*steps, 'exec "$@"']), "sh"]
 
 
 class Lan:
@@ -131,10 +145,10 @@ def lan() -> Iterator[Lan]:
 
 @asynccontextmanager
 async def children(
-    *hosts: Host, names: Path | None = None, **environment: str
+    *hosts: Host, files: Files | None = None, **environment: str
 ) -> AsyncIterator[list[Child]]:
     """A child on each of these hosts; see `Host.start`."""
-    async with tended([host.start(names, **environment) for host in hosts]) as started:
+    async with tended([host.start(files, **environment) for host in hosts]) as started:
         yield started
 
 

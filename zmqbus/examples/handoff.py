@@ -9,6 +9,7 @@ The transport hosts the conversation: what the customer says goes through a `Bus
 to whichever worker is active, and its answers come back the same way. The workers take turns by
 activating each other. Here a script stands in for microphone, recognizer, LLM and voice, so that
 it runs without a key; put the services of a real bot in their places and nothing else changes.
+In `containers/` the three run under Docker Compose and under Kubernetes.
 """
 
 from __future__ import annotations
@@ -146,16 +147,16 @@ def say(words: str) -> None:
     sys.stdout.flush()
 
 
-async def run(role: str, channel: str) -> None:
-    """Be one of the three processes until the conversation ends.
+async def run(role: str, channel: str | None) -> None:
+    """Be one of the three processes until the conversation ends, or a SIGTERM comes.
 
     Args:
         role: "transport", "greeter" or "expert".
-        channel: Which conversation.
+        channel: Which conversation; None: that of ZMQBUS_CHANNEL.
     """
     bus = ZmqBus(channel=channel)  # with RedisBus: RedisBus(redis=Redis(...), channel=channel)
     worker = Transport(bus) if role == "transport" else ScriptedWorker(role)
-    runner = WorkerRunner(name=f"{role}-runner", bus=bus)
+    runner = WorkerRunner(name=f"{role}-runner", bus=bus, handle_sigterm=True)
     await runner.add_workers(worker)
     await runner.run()
 
@@ -166,7 +167,7 @@ def main() -> None:
     logger.add(sys.stderr, level="ERROR")
     parser = argparse.ArgumentParser(prog="python -m zmqbus.examples.handoff")
     parser.add_argument("role", nargs="?", choices=["transport", *SCRIPTS])
-    parser.add_argument("channel", nargs="?", default="handoff")
+    parser.add_argument("channel", nargs="?")
     options = parser.parse_args()
     if options.role:
         asyncio.run(run(options.role, options.channel))
