@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -173,6 +174,31 @@ async def test_registry_entry_of_another_live_runner_is_dropped(mesh: Mesh) -> N
             await until(bus_of(honest), lambda: stats().dropped == {"foreign_registry": 2})
         assert len(warnings) == 1
         assert "fake" not in honest.runner.registry
+
+
+async def test_newcomer_with_a_worker_of_a_name_in_use_gets_no_jobs(mesh: Mesh) -> None:
+    """They go on to who has had the name before, and all sides are warned of both (X17, R6)."""
+    async with site_on(mesh, "honest") as honest:
+        await honest.host("server", "llm")
+        seeds = [bus_of(honest).endpoint]
+        async with site_on(mesh, "asking", peers=seeds) as asking:
+            await asking.host("client", "desk")
+            await asking.knows("llm")
+            with warnings_logged() as warnings:
+                async with site_on(mesh, "newcomer", peers=seeds) as newcomer:
+                    await newcomer.host("client", "llm")  # it would answer no job
+                    for site in (honest, asking, newcomer):
+                        await bus_of(site).wait_for_peers(2, timeout_secs=TIMEOUT_SECS)
+                        told = f"{bus_of(site)}: 'llm' is on two runners, "
+                        await until(bus_of(site), partial(_is_in, told, warnings))
+                    for _ in range(10):
+                        answer = await asking.call("desk", "ask", name="llm", job="echo")
+                        assert answer == {"echo": None, "by": "llm"}
+                    assert await bus_of(asking).wait_for_worker("llm") == "honest"
+
+
+def _is_in(text: str, texts: list[str]) -> bool:
+    return any(text in each for each in texts)
 
 
 async def test_runner_name_that_cannot_travel_fails_the_start(mesh: Mesh) -> None:

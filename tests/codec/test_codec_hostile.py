@@ -117,6 +117,21 @@ def test_name_on_the_wire_imports_nothing(
     assert not flag.exists()
 
 
+@pytest.mark.parametrize("form", ["bare", "as a value", "in a mark"])
+def test_pickle_runs_nothing(form: str, tmp_path: Path, raw_job: Raw) -> None:
+    """It is bytes like others (X03). Those here would make a file, as whoever loads them sees."""
+    flag = tmp_path / "ran"
+    pickle = f"cos\nmkdir\n(V{flag}\ntR.".encode()
+    given = {
+        "bare": pickle,
+        "as a value": raw_job({"v": pickle}),
+        "in a mark": raw_job({"v": ExtType(2, pickle)}),
+    }
+    message = outcome(given[form])
+    assert (message is not None) == (form == "as a value")
+    assert not flag.exists()
+
+
 @pytest.mark.parametrize("root", [None, 7, "x", [], {}, [mark("tuple"), 1]])
 def test_root_that_is_no_message_is_refused(root: Any, serializer: MsgpackSerializer) -> None:
     """Only a BusMessage comes out (X13)."""
