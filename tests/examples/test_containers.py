@@ -10,6 +10,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+import yaml
 from support.containers import EXAMPLES, Container, compose, documents, kubernetes
 from typer.testing import CliRunner
 
@@ -26,7 +27,8 @@ CONTAINERS = {
     **{f"kubernetes {each.name}": each for each in kubernetes("10.9.0.1")},
 }
 FILES = {path.name: path.read_text() for path in sorted(EXAMPLES.iterdir())}
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
 VARIABLES = {
     *(f"ZMQBUS_{name.upper()}" for name in signature(ZmqBus.__init__).parameters),
     *(keys.KEY, keys.KEY_FILE, keys.RUNNER_KEY_FILE, keys.ADMIT_FILE, DIRECTORY_VARIABLE),
@@ -106,6 +108,18 @@ def test_key_of_a_pod_can_be_read_by_its_user_and_is_not_refused() -> None:
             assert pod["securityContext"] == {"runAsNonRoot": True, "fsGroup": 1000}
             assert [each["secret"]["defaultMode"] for each in pod["volumes"]] == [0o400]
     assert "USER 1000" in FILES["Dockerfile"]
+
+
+def test_image_holds_what_it_needs_and_no_key() -> None:
+    """The key lies in the root of the checkout, of which only some parts are copied."""
+    copied = re.findall(r"^COPY (.*) \S+$", FILES["Dockerfile"], re.MULTILINE)
+    parts = [ROOT / part for line in copied for part in line.split()]
+    assert all(part.exists() and part != ROOT for part in parts)
+    told = yaml.safe_load(FILES["compose.yaml"])
+    assert (EXAMPLES / told["secrets"]["mesh_key"]["file"]).resolve() == ROOT / "mesh.key"
+    build = told["services"]["greeter"]["build"]
+    assert (EXAMPLES / build["context"]).resolve() == ROOT
+    assert ROOT / build["dockerfile"] == EXAMPLES / "Dockerfile"
 
 
 def test_every_command_of_the_image_is_a_list() -> None:

@@ -9,9 +9,7 @@ from typing import Any
 
 import yaml
 
-import zmqbus.examples
-
-EXAMPLES = Path(zmqbus.examples.__file__).parent / "containers"
+EXAMPLES = Path(__file__).parents[2] / "zmqbus" / "examples" / "containers"
 COMPOSE, KUBERNETES = EXAMPLES / "compose.yaml", EXAMPLES / "kubernetes.yaml"
 
 
