@@ -9,13 +9,15 @@ enforced (see `curve`): without an answer nobody comes in.
 
 The same thread reads the monitors of the bound sockets, since only who looks at once can tell the
 address of a stranger (`visitors`). What it learns goes to the loop in one call, however much it is.
+To be woken costs both threads, and the loop that needs the interpreter's lock, more than to deal
+with an event: therefore it lets events gather while many come (`Crowd`).
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, sleep
 
 import zmq
 
@@ -27,7 +29,29 @@ from zmqbus.net.visitors import EVENTS, Stranger, Visitors, zap_host
 ENDPOINT = "inproc://zeromq.zap.01"
 _LOOK_MS = 250
 """How often the thread looks for what is due, while anything may be."""
-_EVENTS_AT_ONCE = 64
+_EVENTS_AT_ONCE = 256
+CALM_EVENTS_PER_SEC = 500.0
+"""How many events a second are no crowd, and at once."""
+REST_SECS = 0.002
+"""How long events may gather in a crowd. Longer: who comes in meanwhile waits for its answer."""
+
+
+class Crowd:
+    """Whether more is going on at the ports than members that come and go.
+
+    Attributes:
+        events: To be increased by one with each event.
+    """
+
+    def __init__(self) -> None:
+        self.events = 0.0
+        self._at = 0.0
+
+    def is_there(self, now: float) -> bool:
+        """Judge by what there was lately."""
+        left, self._at = self.events - (now - self._at) * CALM_EVENTS_PER_SEC, now
+        self.events = min(max(0.0, left), 2 * CALM_EVENTS_PER_SEC)  # it is over within a second
+        return self.events > CALM_EVENTS_PER_SEC
 
 
 class Guarded:
@@ -82,6 +106,7 @@ class Doorkeeper:
         self._tell = tell
         self._rooms: dict[Sock, Visitors] = {}
         self._names = Names()
+        self._crowd = Crowd()
         self._lock = threading.Lock()
         self._strangers: list[Stranger] = []
         self._failed = 0
@@ -146,6 +171,8 @@ class Doorkeeper:
         while self._watched:
             waiting = self._names.waiting or any(v.waiting for v in self._rooms.values())
             self._serve(dict(poller.poll(_LOOK_MS if waiting else None)))
+            if self._crowd.is_there(monotonic()):
+                sleep(REST_SECS)
         self._close()
 
     def _serve(self, ready: dict[Sock, int]) -> None:
@@ -181,6 +208,7 @@ class Doorkeeper:
                 kind, value = parse_event(take_event(pair))
             except zmq.Again:
                 break
+            self._crowd.events += 1
             if kind == zmq.Event.MONITOR_STOPPED:
                 self._watched -= 1
             elif kind == zmq.Event.HANDSHAKE_SUCCEEDED and self.own is None:
