@@ -145,6 +145,11 @@ VALUES = [
     np.array(7),
     np.float32(0.5),
     np.datetime64("2026-01-02"),
+    np.str_("é"),
+    np.str_(""),
+    np.bytes_(b""),
+    np.array(["", "a"]),
+    np.zeros(2, "V0"),
 ]
 
 

@@ -271,11 +271,13 @@ def array_encoder(kind: type) -> Encode | None:
 
 
 def _encode_array(value: Any, enc: Encoding) -> list[Any]:
-    dtype = value.dtype
+    numpy: Any = sys.modules["numpy"]
+    array = numpy.asarray(value)  # an empty text by itself says that it has no size, and has one
+    dtype = array.dtype
     if dtype.hasobject or dtype.names or dtype.subdtype:
         raise UntravelableError(f"numpy dtype {dtype} does not travel: use plain numbers")
-    name = "ndarray" if isinstance(value, sys.modules["numpy"].ndarray) else "npscalar"
-    return [mark_bytes(name), dtype.str, list(value.shape), value.tobytes()]
+    name = "ndarray" if isinstance(value, numpy.ndarray) else "npscalar"
+    return [mark_bytes(name), dtype.str, list(array.shape), array.tobytes()]
 
 
 def _build_array(items: list[Any], decoding: Decoding) -> Any:
