@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tracemalloc
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import make_dataclass
 from enum import Flag
 from pathlib import Path
@@ -24,7 +25,7 @@ from pipecat.bus.messages import (
 from pipecat.frames.frames import TextFrame, TranscriptionFrame
 from pipecat.processors.frame_processor import FrameDirection
 
-from zmqbus.codec import IdSpace, MsgpackSerializer
+from zmqbus.codec import IdSpace, MsgpackSerializer, scan
 from zmqbus.codec.pipecat_types import FunctionSchema, ToolsSchema
 from zmqbus.errors import CodecError
 
@@ -333,6 +334,24 @@ def test_little_memory_is_spent_on_what_is_refused(bomb: bytes) -> None:
     finally:
         tracemalloc.stop()
     assert peak_bytes < 4 * len(bomb) + 2**20
+
+
+@pytest.mark.parametrize("name", sorted([*SHARED._table.marks, b"1:EndFrame"]))
+def test_what_takes_much_more_than_its_list_is_refused_by_the_thousand(
+    name: bytes, raw_job: Raw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list of 9 bytes can stand for a deque of 760, or for a frame (X11)."""
+    monkeypatch.setattr(scan, "SLACK_BYTES", scan.SLACK_BYTES // 64)
+    monkeypatch.setattr(scan, "UNSCANNED_BYTES", 0)
+    serializer = MsgpackSerializer()
+    for arguments in ([], [None], [""], [b""]):
+        many = raw_job({"v": [[name, *arguments]] * (20_000 // (3 + len(name)))})
+        tracemalloc.start()
+        with suppress(CodecError):
+            serializer.deserialize(many)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak_bytes < 4 * len(many) + scan.SLACK_BYTES
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 A byte of msgpack can claim a list of four billion, or be an empty map of 64 bytes, so that 10 MB
 become 700. `measure` walks the headers without building anything, charges what each container
-costs at least, and refuses what exceeds `4 * size + SLACK_BYTES`. The sender applies the very same
-rule, so that nothing is refused by the receiver only.
+costs at least, and what a mark may make of it, and refuses what exceeds `4 * size + SLACK_BYTES`.
+The sender applies the very same rule, so that nothing is refused by the receiver only.
 
 Small messages skip the walk: at `UNSCANNED_BYTES` even the worst stays below the slack.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from zmqbus.errors import CodecError
 
-UNSCANNED_BYTES = 64 * 1024  # a bomb this small unpacks to 5 MB; audio frames never pay the walk
+UNSCANNED_BYTES = 64 * 1024  # a bomb this small unpacks to 6 MB; audio frames never pay the walk
 UNSCANNED_ITEMS = 128  # the longest list in a message that was not walked: msgpack reserves what a
 # list claims, at 511 levels 500 kB in all
 SLACK_BYTES = 16 * 1024 * 1024  # lets 200,000 tiny records pass; more costs memory per message
@@ -20,6 +20,14 @@ MAX_NESTING = 512  # msgpack levels; what `values.MAX_DEPTH` comes to with two l
 
 _CONTAINER_BYTES = 64
 _ITEM_BYTES = 8
+_OBJECT_BYTES = 1024  # a frame has some 900, a deque 760, a set 220
+# Marks of what is hardly larger than its list. Of the others nobody sends thousands at a time.
+_LIGHT = frozenset(
+    b"tuple list dict int str range complex UUID Decimal bytearray timedelta date datetime time "
+    b"npscalar".split()
+)
+
+_MARKED = b"\xc4"  # bytes at the head of a list are a mark, of at most 255
 
 # First byte -> bytes to skip; -1 for a blob, -2 an array, -3 a map, -4 never used by msgpack.
 _SKIP = [0] * 256
@@ -78,6 +86,9 @@ def measure(data: bytes | memoryview) -> None:
                 raise CodecError("", "byte 0xC1 is not msgpack")
             items = length if skip == -2 else 2 * length
             budget -= _CONTAINER_BYTES + items * _ITEM_BYTES
+            if skip == -2 and items and data[at : at + 1] == _MARKED:
+                name = bytes(data[at + 2 : at + 2 + data[at + 1]])
+                budget -= 0 if name in _LIGHT else _OBJECT_BYTES
             if budget < 0:
                 raise CodecError(
                     "",
