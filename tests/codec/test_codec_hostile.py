@@ -321,8 +321,16 @@ def test_honest_large_key_sets_pass(serializer: MsgpackSerializer) -> None:
         b"\xdc\x10\x00" * 511,
         b"\xdc\x00\x80" * 505 + b"\xc1",
         packb([mark("ndarray"), "i1," * 200_000, [1], b"x"]),
+        packb([mark("ndarray"), "<f4", [2, 2], 2**28]),
+        packb([mark("npscalar"), "|u1", [], 2**28]),
     ],
-    ids=["nested claims", "claims that pass", "fields of numpy"],
+    ids=[
+        "nested claims",
+        "claims that pass",
+        "fields of numpy",
+        "length of an array",
+        "a scalar's",
+    ],
 )
 def test_little_memory_is_spent_on_what_is_refused(bomb: bytes) -> None:
     """What is claimed, or would be thrown away, is not made: 4 times the input and 1 MB (X11)."""

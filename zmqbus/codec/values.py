@@ -288,6 +288,8 @@ def _build_array(items: list[Any], decoding: Decoding) -> Any:
     dtype = numpy.dtype(kind) if isinstance(kind, str) and len(kind) <= _DTYPE_CHARS else None
     if dtype is None or dtype.str != kind or dtype.hasobject or dtype.names or dtype.subdtype:
         raise CodecError("", f"{kind!r:.80} is no numpy dtype that travels")
+    if not isinstance(data, bytes):  # bytearray() of a number would be as long as that
+        raise CodecError("", f"the contents of an array are bytes, not {type(data).__name__}")
     array = numpy.ndarray(tuple(shape), dtype, bytearray(data))
     if array.nbytes != len(data):
         raise CodecError("", f"an array of shape {shape!r:.80} does not take {len(data)} bytes")
