@@ -61,6 +61,10 @@ class _Host:
         """Call a worker or the bus."""
         return await self.sites[site].call(**arguments)
 
+    async def rekey(self, site: str, **arguments: Any) -> None:
+        """Change the keys of the bus."""
+        self.sites[site].rekey(**arguments)
+
     async def knows(self, site: str, names: list[str]) -> None:
         """Wait for workers in the registry."""
         await self.sites[site].knows(*names)

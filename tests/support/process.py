@@ -154,6 +154,10 @@ class RemoteSite:
             "call", site=self.site, worker=worker, method=method, **arguments
         )
 
+    async def rekey(self, change: str, key: str) -> None:
+        """Make a change to the keys of the bus there."""
+        await self.child.call("rekey", site=self.site, change=change, key=key)
+
     async def knows(self, *names: str) -> None:
         """Wait until these workers are in the registry there."""
         await self.child.call("knows", site=self.site, names=names)

@@ -14,7 +14,7 @@ from pipecat.workers.runner import WorkerRunner
 from support.journal import TIMEOUT_SECS, Journal
 from support.pipelines import PIPELINES
 from support.workers import WORKERS
-from zmqbus import MeshConfig, MeshNode, ZmqBus
+from zmqbus import KeyRing, MeshConfig, MeshKey, MeshNode, RunnerKey, ZmqBus
 
 _KINDS: dict[str, Any] = {**WORKERS, **PIPELINES}
 
@@ -22,12 +22,21 @@ _KINDS: dict[str, Any] = {**WORKERS, **PIPELINES}
 def make_bus(transport: str, options: dict[str, Any], node: MeshNode | None = None) -> WorkerBus:
     """Make the bus of a site: ``"queue"`` for `AsyncQueueBus`, ``"zmq"`` for `ZmqBus`.
 
-    The options are those of the bus; ``config`` is a dictionary.
+    The options are those of the bus; ``config`` is a dictionary, and so may ``key`` be: one of
+    texts, for a `KeyRing` with a runner's key and a list of those admitted.
     """
     if transport == "queue":
         return AsyncQueueBus()
     config = MeshConfig(**options["config"]) if "config" in options else None
-    return ZmqBus(node=node, **{**options, "config": config})
+    key = options.get("key")
+    return ZmqBus(
+        node=node,
+        **{**options, "config": config, "key": _ring(**key) if isinstance(key, dict) else key},
+    )
+
+
+def _ring(use: str, runner: str, admit: list[str]) -> KeyRing:
+    return KeyRing(MeshKey.parse(use), runner=RunnerKey.parse(runner), admit=admit)
 
 
 class Site:
@@ -78,6 +87,14 @@ class Site:
         result = getattr(owner, method)
         result = result(**arguments) if callable(result) else result
         return await result if inspect.isawaitable(result) else result
+
+    def rekey(self, change: str, key: str) -> None:
+        """Make a change to the keys of the bus, while it runs."""
+        assert isinstance(self.bus, ZmqBus)
+        ring = self.bus._node._ring
+        assert ring is not None, "the site has a key"
+        is_public = change in ("admit", "revoke")
+        getattr(ring, change)(key if is_public else MeshKey.parse(key))
 
     async def knows(self, *names: str) -> None:
         """Wait until workers of these names are in the registry here."""
