@@ -8,7 +8,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,10 @@ from support.journal import TIMEOUT_SECS
 from zmqbus import KeyRing, MeshConfig, MeshKey, RunnerKey, ZmqBus, wire
 from zmqbus.bell import Bell
 from zmqbus.errors import ConfigError
-from zmqbus.keys import PublicKey
+from zmqbus.keys import Keys, PublicKey
 from zmqbus.net.curve import credentials, present, public_key
-from zmqbus.packets import Bye, NodeId
+from zmqbus.net.visitors import Why
+from zmqbus.packets import Bye, Hello, NodeId
 
 KEY, OTHER = MeshKey.new(), MeshKey.new()
 
@@ -122,6 +123,92 @@ async def test_bus_with_another_key_or_none_is_named_on_both_sides(
     assert not any("nobody has answered" in text for text in texts)
     said = [text for text in texts if a.endpoint in text and there in text]
     assert len(said) == 1
+
+
+def _plain(_socket: zmq.Socket[bytes]) -> None:
+    """No key."""
+
+
+def _other_key(socket: zmq.Socket[bytes]) -> None:
+    own = credentials(Keys(OTHER))
+    present(socket, own, own.servers[0])
+
+
+def _public_only(socket: zmq.Socket[bytes]) -> None:
+    """All public keys of the mesh are known, but none of its secrets."""
+    public, secret = zmq.curve_keypair()
+    socket.setsockopt(zmq.CURVE_PUBLICKEY, public)
+    socket.setsockopt(zmq.CURVE_SECRETKEY, secret)
+    socket.setsockopt(zmq.CURVE_SERVERKEY, credentials(Keys(KEY)).servers[0])
+
+
+@asynccontextmanager
+async def knocking(stranger: Any, ports: tuple[int, int], forged: bytes) -> AsyncIterator[Any]:
+    """A stranger at both ports, again and again; gives what tells all that it has got so far."""
+    if isinstance(stranger, bytes):
+        async with AsyncExitStack() as stack:
+            got = bytearray()
+            tasks = [asyncio.create_task(_shout(port, stranger, got)) for port in ports]
+            stack.callback(lambda: [task.cancel() for task in tasks])
+            yield lambda: bytes(got)
+        await asyncio.wait(tasks)
+        return
+    with zmq.Context() as context, ExitStack() as stack_of_sockets:
+        kinds = (zmq.DEALER, zmq.SUB)
+        sockets = [stack_of_sockets.enter_context(context.socket(kind)) for kind in kinds]
+        for socket, port in zip(sockets, ports, strict=True):
+            stranger(socket)
+            socket.setsockopt(zmq.LINGER, 0)
+            socket.connect(f"tcp://127.0.0.1:{port}")
+        sockets[1].setsockopt(zmq.SUBSCRIBE, b"")
+        sockets[0].send(forged)
+        yield lambda: b"".join(s.recv() for s in sockets if s.poll(0))
+
+
+async def _shout(port: int, words: bytes, got: bytearray) -> None:
+    while True:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            writer.write(words)
+            while chunk := await reader.read(1000):
+                got += chunk
+        except OSError:
+            await asyncio.sleep(0)  # it was hung up on
+        finally:
+            writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    ("stranger", "named"),
+    [
+        (_plain, Why.NO_KEY),
+        (_other_key, Why.OTHER_KEY),
+        (_public_only, Why.NOT_ADMITTED),
+        (b"", Why.SILENT),
+        (b"hello\n" * 20, Why.FOREIGN),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" + bytes(64), Why.FOREIGN),
+    ],
+    ids=["plain ZeroMQ", "another key", "only the public key", "silent TCP", "plain TCP", "HTTP"],
+)
+async def test_stranger_of_any_kind_gets_nothing_from_a_bus(
+    stranger: Any, named: Why, mesh: Mesh
+) -> None:
+    """No message in, none out, no entry in `peers`; it is named, and members talk on (X06, Z36)."""
+    a, inbox_a, b, inbox_b = await mesh.pair(key=KEY)
+    told = refusals_of(a)
+    hello = Hello(1, 1, 7, 0, "there", 1, ("tcp://10.0.0.1:1",), ("tcp://10.0.0.1:2",))
+    forged = wire.encode_system(hello, NodeId(b"stranger"), a._node.core.id)
+    async with knocking(stranger, _bound_ports(a), forged) as got:
+        await until(a, lambda: any(f"turned away: {named.value}" in text for text in told))
+        for number in range(20):
+            await a.send(data(f"payload {number}"))
+            await b.send(urgent(number, source="b"))
+        await asyncio.gather(inbox_a.wait(40), inbox_b.wait(40))
+        assert b"payload" not in got()
+        assert all("127.0.0.1" in text for text in told)
+        assert [peer.node for peer in a.peers] == [b._node.core.id.hex()]
+    assert set(a._node.core.peers) == {b._node.core.id}
+    assert {m.source for m in inbox_a.messages + inbox_b.messages} == {"a", "b"}
 
 
 async def test_members_under_one_key_meet_and_talk(mesh: Mesh) -> None:
