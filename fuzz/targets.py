@@ -1,0 +1,5 @@
+"""All targets by name."""
+
+from fuzz import messages, packets, texts
+
+TARGETS = {**packets.TARGETS, **messages.TARGETS, **texts.TARGETS}

@@ -1,0 +1,6 @@
+"""The targets of the fuzzer are no part of what is installed: they are found in the checkout."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2]))
