@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -110,6 +111,19 @@ def test_image_size_stays_a_tuple(frame_trip: Trip) -> None:
     back = frame_trip(frames.SpriteFrame(images=[image, image]))
     assert back.images == [image, image]
     assert type(back.images[0].size) is tuple
+
+
+def test_frame_travels_in_all_shapes_its_fields_can_take(frame_trip: Trip) -> None:
+    """Also in more of them than have a short cut, and each again when it is known."""
+    choices = itertools.product(
+        (None, 7), (None, 8), (None, "mic"), (None, "speaker"), ({}, {1: 2})
+    )
+    shapes = list(choices)
+    for pts, sibling, source, destination, metadata in shapes * 2:
+        frame = frames.TextFrame(text="hi")
+        frame.pts, frame.broadcast_sibling_id, frame.metadata = pts, sibling, metadata
+        frame.transport_source, frame.transport_destination = source, destination
+        assert dataclasses.asdict(frame_trip(frame)) == dataclasses.asdict(frame)
 
 
 def test_enums_in_frames_stay_members(frame_trip: Trip) -> None:

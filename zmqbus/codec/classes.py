@@ -45,9 +45,10 @@ def _set_each(obj: Any, state: dict[str, Any]) -> None:
 
 
 def _has_plain_state(cls: type, names: list[str]) -> bool:
-    """Whether an instance's ``__dict__`` is all of its fields."""
+    """Whether to set an attribute of an instance does that and nothing else."""
     shadowed = any(hasattr(type(vars(c).get(n)), "__set__") for c in cls.__mro__ for n in names)
-    return cls.__dictoffset__ != 0 and not shadowed
+    setter: object = cls.__setattr__
+    return cls.__dictoffset__ != 0 and setter is object.__setattr__ and not shadowed
 
 
 def _dataclass_fields(cls: type, prepare: dict[str, Encode]) -> list[Field]:

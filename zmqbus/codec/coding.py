@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from msgpack import ExtType
 
 from zmqbus.codec.hints import SCALARS
-from zmqbus.codec.ids import ID_BITS, LOCAL_IDS, NODE_BYTES, IdSpace
+from zmqbus.codec.ids import ID_BITS, NODE_BYTES, IdSpace
 from zmqbus.codec.notices import Notices
 from zmqbus.errors import CodecError
 
@@ -132,8 +132,11 @@ class Encoding:
         return encoded
 
     def encoder(self, kind: type) -> Encode:
-        """How values of `kind` are encoded, as far as that has been worked out."""
-        return self._encoders.get(kind, _encode_any)
+        """How values of `kind` are encoded."""
+        try:
+            return self._encoders.get(kind) or self._types.encoder(kind)
+        except UntravelableError:
+            return _encode_any  # perhaps later
 
     def items(self, values: Iterable[Any]) -> Any:
         """Each of `values` encoded; `values` itself if there is nothing to do."""
@@ -274,14 +277,12 @@ class Decoding:
         self.loose -= 1
         self.unknown.remove(stand_in.name)
 
-    def id(self, remote: Any) -> int:
-        """The local id for what an id field held."""
-        if type(remote) is LocalId:
-            self.loose -= 1
-            return int(remote)
-        if not 0 <= remote < LOCAL_IDS:
-            raise CodecError("", f"{remote} is no id of one process")
-        return self.base | int(remote)
+    def id(self, foreign: Any) -> int:
+        """The local id for what an id field held that is no id of the sender's own."""
+        if type(foreign) is not LocalId:
+            raise CodecError("", f"{foreign!r} is no id of one process")
+        self.loose -= 1
+        return int(foreign)
 
     def _foreign_id(self, data: bytes) -> LocalId:
         if self.ids is None:

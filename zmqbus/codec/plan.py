@@ -5,19 +5,17 @@ out is a field whose default is None or "not given" and that is so, and an empty
 missing on arrival takes the receiver's default (R28); required fields are always there. `__init__`
 and `__post_init__` are not run again (S22): the fields are the state.
 
-What makes it fast is one function per combination of types on the way out and per combination of
-names on the way in, written as source in `_SEND` and `_TAKE`: no loop over the fields is left. It
-halves the time per message. Only names of fields of the class get into that source.
+What makes it fast is one function for each combination of types on the way out, and of names on the
+way in, made from `source`.
 """
 
 from __future__ import annotations
 
-import keyword
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from zmqbus.codec import hints
+from zmqbus.codec import hints, source
 from zmqbus.codec.coding import (
     Decoding,
     Encode,
@@ -51,6 +49,7 @@ _NAMES = {code: name for name, code in _CODES.items()}
 _RENAMED = {"aggregated_by": "text_type", "text_type": "aggregated_by"}
 
 _MAX_FIELDS = 256  # named by one object; more would make the functions below slow to compile
+_LIKELY_SHAPES = 3  # that are looked for one by one, which is faster than in a table
 _MAX_SHAPES = 256  # combinations of types or names remembered per class; peers choose them
 _ALONE = {type(None), *SENTINELS}  # of these types, the type tells the value
 ABSENT: Any = object()
@@ -101,46 +100,6 @@ class Field(NamedTuple):
 Send = Callable[..., list[Any]]
 Take = Callable[[list[Any], Decoding], Any]
 
-_READ = """
-def encode(obj, enc):
-    try:
-        {reads}
-    except AttributeError:
-        return learn(obj, enc)
-    send = sends.get(({kinds}))
-    return learn(obj, enc) if send is None else send(enc, {values})
-"""
-_SEND = """
-def send(enc, {values}):
-    out = [head, {names!r}, {picked}]
-    {shorten}
-    if enc.ids is not None:
-        {ids}
-    depth = enc.depth
-    {odd}
-    return out
-"""
-_ODD = """
-    if {test}:
-        {name}
-        try:
-            out.append(e{at}(v{at}, enc))
-        except Untravelable as error:
-            out.append(failed(f{at}, error, enc, depth))
-"""
-_TAKE = """
-def take(items, decoding):
-    _, _, {values} = items
-    if ({kinds}) not in good:
-        ({values}) = check(({values}), decoding)
-    obj = new(cls)
-    if decoding.ids is not None:
-        {ids}
-    state = {{{state}}}
-    {finish}
-    return obj
-"""
-
 
 class Fields:
     """The fields of one class, in both directions.
@@ -152,7 +111,7 @@ class Fields:
         ids: Which of them hold ids of pipecat's counter.
         droppable: Whether a field that cannot travel is left out where its default is None.
         named: Whether a field "name" is the class name and a count.
-        finish: What gives an object its state; where it is None, the state is its ``__dict__``.
+        finish: What gives an object its state; where it is None, its attributes are set.
     """
 
     def __init__(
@@ -179,16 +138,35 @@ class Fields:
             self._by_name.setdefault(_RENAMED.get(field.name, field.name), field)
         self._sends: dict[tuple[type, ...], Send] = {}
         self._takes: dict[str, Take] = {}
-        self.encode = self._reader()
+        self._encode = self._reader()
+
+    def encode(self, obj: Any, enc: Encoding) -> list[Any]:
+        """An object as a list."""
+        encoded: list[Any] = self._encode(obj, enc)
+        return encoded
 
     def _reader(self) -> Encode:
+        """The function that encodes any object; it looks for the shapes met first by itself."""
         places = range(len(self._fields))
-        encode: Encode = _function(
-            _READ,
-            {"learn": self._learn, "sends": self._sends},
-            reads=_lines(2, *(f"v{i} = {_read(f.name)}" for i, f in enumerate(self._fields))),
-            kinds=_row(f"type(v{i})" for i in places),
-            values=_row(f"v{i}" for i in places),
+        likely = list(enumerate(self._sends.items()))[:_LIKELY_SHAPES]
+        values = source.row(f"v{i}" for i in places)
+        encode: Encode = source.function(
+            source.READ,
+            {"learn": self._learn, "sends": self._sends}
+            | {f"send{at}": send for at, (_, send) in likely}
+            | {f"t{at}_{i}": k for at, (kinds, _) in likely for i, k in enumerate(kinds)},
+            reads=source.lines(
+                2, *(f"v{i} = {source.read(f.name)}" for i, f in enumerate(self._fields))
+            ),
+            likely=source.lines(
+                1,
+                *(
+                    f"if {source.are(kinds, f't{at}_')}: return send{at}(enc, {values})"
+                    for at, (kinds, _) in likely
+                ),
+            ),
+            kinds=source.row(f"type(v{i})" for i in places),
+            values=values,
         )
         return encode
 
@@ -198,6 +176,8 @@ class Fields:
         send = self._sender(values, enc)
         if not any(v is ABSENT for v in values) and len(self._sends) < _MAX_SHAPES:
             self._sends[tuple(map(type, values))] = send
+            if len(self._sends) <= _LIKELY_SHAPES:
+                self._encode = self._reader()
         return send(enc, *values)
 
     def _sender(self, values: list[Any], enc: Encoding) -> Send:
@@ -214,8 +194,8 @@ class Fields:
         fixed = [at for at in odd if type(values[at]) is not self._fields[at].factory]
         odd.sort(key=lambda at: at not in fixed)
         names = [self._fields[at].name for at in plain]
-        send: Send = _function(
-            _SEND,
+        send: Send = source.function(
+            source.SEND,
             {"head": self._head, "prefix": self._prefix, "escape": _escape}
             | {"failed": self._failed, "Untravelable": UntravelableError}
             | {f"f{at}": self._fields[at] for at in odd}
@@ -225,10 +205,10 @@ class Fields:
                 else partial(self._encode_unsure, self._fields[at])
                 for at in odd
             },
-            values=_row(f"v{at}" for at in range(len(values))),
+            values=source.row(f"v{at}" for at in range(len(values))),
             names=" ".join(self._fields[at].code for at in plain + fixed),
-            picked=_row(f"v{at}" for at in plain),
-            shorten=_lines(
+            picked=source.row(f"v{at}" for at in plain),
+            shorten=source.lines(
                 1,
                 *(
                     f"out[{i}] = v{at}[{len(self._prefix) - 1}:] if v{at}.startswith(prefix) "
@@ -237,7 +217,7 @@ class Fields:
                     if self._prefix and self._fields[at].name == "name"
                 ),
             ),
-            ids=_lines(
+            ids=source.lines(
                 2,
                 *(
                     f"if not 0 <= v{at} < {LOCAL_IDS}: out[{i}] = enc.id(v{at})"
@@ -246,7 +226,7 @@ class Fields:
                 ),
             ),
             odd="".join(
-                _ODD.format(
+                source.ODD.format(
                     at=at,
                     test="True" if at in fixed else f"v{at}",
                     name="pass" if at in fixed else f"out[1] += {' ' + self._fields[at].code!r}",
@@ -275,11 +255,14 @@ class Fields:
     def build(self, items: list[Any], decoding: Decoding) -> Any:
         """An object, from what arrived and this process' defaults."""
         names = items[1]
-        return (self._takes.get(names) or self._taker(names, decoding))(items, decoding)
+        take = self._takes.get(names)
+        if take is None:
+            decoding.learn()
+            take = self._taker(names)
+        return take(items, decoding)
 
-    def _taker(self, names: Any, decoding: Decoding) -> Take:
-        """The function that builds objects of which these fields arrive."""
-        decoding.learn()
+    def _taker(self, names: Any, likely: tuple[type, ...] | None = None) -> Take:
+        """The function that builds objects of which these fields arrive, mostly of these types."""
         if not isinstance(names, str):
             raise CodecError(self.name, "its field names are no string")
         fields = [self._by_name.get(_NAMES.get(word, word)) for word in names.split()]
@@ -293,30 +276,29 @@ class Fields:
         good: set[tuple[type, ...]] = set()
 
         def check(values: tuple[Any, ...], decoding: Decoding) -> list[Any]:
-            return self._check(fields, values, decoding, good)
+            checked = self._check(fields, values, decoding, good)
+            if good and not likely and names in self._takes:
+                self._takes[names] = self._taker(names, next(iter(good)))
+            return checked
 
-        finish = "obj.__dict__ = state" if self._finish is None else "finish(obj, state)"
-        take: Take = _function(
-            _TAKE,
+        take: Take = source.function(
+            source.TAKE,
             {"good": good, "check": check, "cls": self._cls, "new": object.__new__}
             | {"finish": self._finish, "prefix": self._prefix, "unescape": _unescape}
-            | {f"d{at}": f.factory or f.default for at, f in enumerate(self._fields)},
-            values=_row(f"v{at}" for at in range(len(fields))),
-            kinds=_row(f"type(v{at})" for at in range(len(fields))),
-            ids=_lines(
-                2,
-                *(
-                    f"if v{place[n]} is not None: v{place[n]} = decoding.id(v{place[n]})"
-                    for n in self._ids
-                    if n in place
-                ),
+            | {f"d{at}": f.factory or f.default for at, f in enumerate(self._fields)}
+            | {f"t{at}": kind for at, kind in enumerate(likely or ())},
+            values=source.row(f"v{at}" for at in range(len(fields))),
+            likely=source.are(likely, "t") if likely else "False",
+            kinds=source.row(f"type(v{at})" for at in range(len(fields))),
+            ids=source.lines(
+                1, *(source.ID.format(f"v{place[n]}") for n in self._ids if n in place)
             ),
-            state=", ".join(
-                f"{f.name!r}: {self._arrived(f, at, place)}" for at, f in enumerate(self._fields)
+            state=source.state(
+                [(f.name, self._arrived(f, at, place)) for at, f in enumerate(self._fields)],
+                is_plain=self._finish is None,
             ),
-            finish=finish,
         )
-        if len(self._takes) < _MAX_SHAPES:
+        if len(self._takes) < _MAX_SHAPES or names in self._takes:
             self._takes[names] = take
         return take
 
@@ -371,24 +353,3 @@ def _escape(name: str) -> str:
 
 def _unescape(name: str) -> str:
     return name[1:] if name.startswith("\0") else name
-
-
-def _read(name: str) -> str:
-    """Reading a field, as source; a model made at run time may have any name."""
-    plain = name.isidentifier() and not keyword.iskeyword(name)
-    return f"obj.{name}" if plain else f"getattr(obj, {name!r})"
-
-
-def _row(parts: Iterable[str]) -> str:
-    """A tuple's inside, as source."""
-    return "".join(f"{part}, " for part in parts)
-
-
-def _lines(depth: int, *lines: str) -> str:
-    return ("\n" + "    " * depth).join(lines or ("pass",))
-
-
-def _function(template: str, scope: dict[str, Any], **parts: str) -> Any:
-    """The function that a template and its parts define."""
-    exec(template.format(**parts), scope)
-    return scope[template.split("(")[0].split()[-1]]
