@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -181,17 +182,17 @@ async def _shout(port: int, words: bytes, got: bytearray) -> None:
 @pytest.mark.parametrize(
     ("stranger", "named"),
     [
-        (_plain, Why.NO_KEY),
-        (_other_key, Why.OTHER_KEY),
-        (_public_only, Why.NOT_ADMITTED),
-        (b"", Why.SILENT),
-        (b"hello\n" * 20, Why.FOREIGN),
-        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" + bytes(64), Why.FOREIGN),
+        (_plain, "plain ZeroMQ"),  # whichever side sees first that they do not go together
+        (_other_key, Why.OTHER_KEY.value),
+        (_public_only, Why.NOT_ADMITTED.value),
+        (b"", Why.SILENT.value),
+        (b"hello\n" * 20, Why.FOREIGN.value),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" + bytes(64), Why.FOREIGN.value),
     ],
     ids=["plain ZeroMQ", "another key", "only the public key", "silent TCP", "plain TCP", "HTTP"],
 )
 async def test_stranger_of_any_kind_gets_nothing_from_a_bus(
-    stranger: Any, named: Why, mesh: Mesh
+    stranger: Any, named: str, mesh: Mesh
 ) -> None:
     """No message in, none out, no entry in `peers`; it is named, and members talk on (X06, Z36)."""
     a, inbox_a, b, inbox_b = await mesh.pair(key=KEY)
@@ -199,13 +200,13 @@ async def test_stranger_of_any_kind_gets_nothing_from_a_bus(
     hello = Hello(1, 1, 7, 0, "there", 1, ("tcp://10.0.0.1:1",), ("tcp://10.0.0.1:2",))
     forged = wire.encode_system(hello, NodeId(b"stranger"), a._node.core.id)
     async with knocking(stranger, _bound_ports(a), forged) as got:
-        await until(a, lambda: any(f"turned away: {named.value}" in text for text in told))
+        said = f"127.0.0.1:[0-9]+ was turned away: .*{re.escape(named)}"
+        await until(a, lambda: any(re.match(said, text) for text in told))
         for number in range(20):
             await a.send(data(f"payload {number}"))
             await b.send(urgent(number, source="b"))
         await asyncio.gather(inbox_a.wait(40), inbox_b.wait(40))
         assert b"payload" not in got()
-        assert all("127.0.0.1" in text for text in told)
         assert [peer.node for peer in a.peers] == [b._node.core.id.hex()]
     assert set(a._node.core.peers) == {b._node.core.id}
     assert {m.source for m in inbox_a.messages + inbox_b.messages} == {"a", "b"}
