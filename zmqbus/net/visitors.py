@@ -23,7 +23,7 @@ from enum import Enum
 
 import zmq
 
-SILENT_SECS = 0.75
+SILENT_SECS = 0.4
 """After which a connection on which nothing was said is named."""
 MAX_FRESH = 256
 """How many connections are watched for saying nothing. In a flood the oldest are not."""
