@@ -96,6 +96,7 @@ class Visitors:
         self._fresh: deque[tuple[int, _Visit]] = deque(maxlen=MAX_FRESH)
         self._successes = 0
         self._failure: Why | None = None
+        self._is_told = False
         self._failed = 0
 
     def note(self, kind: int, value: int, now: float) -> tuple[Stranger, bool] | None:
@@ -109,7 +110,7 @@ class Visitors:
                 return self._end(value)
             case _ if kind & EVENTS:
                 self._failed += 1
-                self._failure = self._why(kind, value)
+                self._failure, self._is_told = self._why(kind, value), True
         return None
 
     def take_failed(self) -> int:
@@ -167,19 +168,20 @@ class Visitors:
         return visit
 
     def _end(self, fd: int) -> tuple[Stranger, bool] | None:
-        visit, why, self._failure = self._forget(fd), self._failure, None
+        visit, why, is_told = self._forget(fd), self._failure, self._is_told
+        self._failure, self._is_told = None, False
         if visit is None:
             return None
-        if why is None:
-            if not self.keyed or visit.successes != self._successes:
+        if not is_told:
+            if visit.successes != self._successes:
                 return None
             self._failed += 1
-            why = Why.FOREIGN
-        return Stranger(visit.address, why), why in _SURE
+            why = Why.FOREIGN if self.keyed else None
+        return (Stranger(visit.address, why), why in _SURE) if why else None
 
     def _why(self, kind: int, value: int) -> Why | None:
         if kind == zmq.Event.HANDSHAKE_FAILED_AUTH:
-            return Why.NOT_ADMITTED
+            return Why.NOT_ADMITTED if self.keyed else None
         if kind == zmq.Event.HANDSHAKE_FAILED_PROTOCOL:
             if value == zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH:
                 return Why.NO_KEY if self.keyed else Why.NEEDS_KEY

@@ -5,7 +5,9 @@ at a fixed inproc address of the same context (RFC 27, ZAP), and the client wait
 until it is answered. That must not depend on the event loop: a blocked one would let handshakes
 time out, and a busy node look like one that refuses. So a thread answers. Each node has a context
 of its own, so the handler of an application that uses ZeroMQ itself is none of ours. The domain is
-enforced (see `curve`): without an answer nobody comes in.
+enforced (see `curve`): without an answer nobody comes in. Where there is no key everybody does, but
+in a crowd not at once: who has come in costs libzmq and the loop several times as much as who
+knocks. Nor does the oldest ZeroMQ, which has no handshake at all.
 
 The same thread reads the monitors of the bound sockets, since only who looks at once can tell the
 address of a stranger (`visitors`). What it learns goes to the loop in one call, however much it is.
@@ -21,7 +23,7 @@ from time import monotonic, sleep
 
 import zmq
 
-from zmqbus.net.curve import Credentials
+from zmqbus.net.curve import DOMAIN, Credentials
 from zmqbus.net.names import MAX_KNOWN, Names
 from zmqbus.net.sockets import Context, Sock, monitor, parse_event, take_event
 from zmqbus.net.visitors import EVENTS, Stranger, Visitors, zap_host
@@ -29,11 +31,13 @@ from zmqbus.net.visitors import EVENTS, Stranger, Visitors, zap_host
 ENDPOINT = "inproc://zeromq.zap.01"
 _LOOK_MS = 250
 """How often the thread looks for what is due, while anything may be."""
-_EVENTS_AT_ONCE = 256
+_AT_ONCE = 256
 CALM_EVENTS_PER_SEC = 500.0
 """How many events a second are no crowd, and at once."""
 REST_SECS = 0.002
 """How long events may gather in a crowd. Longer: who comes in meanwhile waits for its answer."""
+_LATER = b"300", b"too many at once", b""
+"""Cuts the connection without a word, so that libzmq makes it again by itself."""
 
 
 class Crowd:
@@ -107,6 +111,7 @@ class Doorkeeper:
         self._rooms: dict[Sock, Visitors] = {}
         self._names = Names()
         self._crowd = Crowd()
+        self._comers = Crowd()
         self._lock = threading.Lock()
         self._strangers: list[Stranger] = []
         self._failed = 0
@@ -116,15 +121,14 @@ class Doorkeeper:
         self._thread = threading.Thread(target=self._run, name="zmqbus-door", daemon=True)
 
     def listen(self) -> None:
-        """Take the place of the ZAP handler, if there is a key.
+        """Take the place of the ZAP handler.
 
         Raises:
             zmq.ZMQError: Descriptors or sockets have run out.
         """
-        if self.own is not None:
-            self._zap = self._context.socket(zmq.REP)
-            self._zap.setsockopt(zmq.LINGER, 0)
-            self._zap.bind(ENDPOINT)
+        self._zap = self._context.socket(zmq.REP)
+        self._zap.setsockopt(zmq.LINGER, 0)
+        self._zap.bind(ENDPOINT)
 
     def watch(self, socket: Sock, limit: int) -> Guarded:
         """Watch a socket that is about to bind; before `start`.
@@ -132,6 +136,7 @@ class Doorkeeper:
         Raises:
             zmq.ZMQError: Descriptors or sockets have run out.
         """
+        socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
         pair = monitor(self._context, socket, EVENTS | zmq.Event.MONITOR_STOPPED)
         visitors = self._rooms[pair] = Visitors(keyed=self.own is not None, limit=limit)
         self._watched += 1
@@ -168,10 +173,13 @@ class Doorkeeper:
         poller = zmq.Poller()
         for socket in (*self._rooms, *filter(None, [self._zap])):
             poller.register(socket, zmq.POLLIN)
+        has_rested = False
         while self._watched:
             waiting = self._names.waiting or any(v.waiting for v in self._rooms.values())
             self._serve(dict(poller.poll(_LOOK_MS if waiting else None)))
-            if self._crowd.is_there(monotonic()):
+            # Every other time, so that some of a crowd are seen before they are gone.
+            has_rested = not has_rested and self._crowd.is_there(monotonic())
+            if has_rested:
                 sleep(REST_SECS)
         self._close()
 
@@ -189,21 +197,34 @@ class Doorkeeper:
         self._report(named)
 
     def _answer(self) -> None:
+        """Answer those who wait."""
         assert self._zap is not None, "there is a request"
-        version, request, _, address, _, mechanism, *proof = self._zap.recv_multipart()
+        for _ in range(_AT_ONCE):
+            try:
+                parts = self._zap.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            version, request, _, address, _, mechanism, *proof = parts
+            answer = self._judge(address, proof if mechanism == b"CURVE" else [])
+            self._zap.send_multipart((version, request, *answer, b""))
+
+    def _judge(self, address: bytes, proof: list[bytes]) -> tuple[bytes, bytes, bytes]:
         own = self.own
-        user = own.admitted.get(proof[0]) if own and mechanism == b"CURVE" and proof else None
+        if own is None:
+            if self._comers.is_there(monotonic()):
+                return _LATER
+            self._comers.events += 1
+            return b"200", b"", b""
+        user = own.admitted.get(proof[0]) if proof else None
         if user is None:
-            answer = (b"400", b"not admitted", b"")
-        else:
-            self._names.welcome(zap_host(address.decode("ascii", "replace")))
-            answer = (b"200", b"", user.encode())
-        self._zap.send_multipart((version, request, *answer, b""))
+            return b"400", b"not admitted", b""
+        self._names.welcome(zap_host(address.decode("ascii", "replace")))
+        return b"200", b"", user.encode()
 
     def _listen(self, pair: Sock, visitors: Visitors, now: float) -> list[Stranger]:
         """Take some of what a monitor tells; more would let handshakes wait."""
         named: list[Stranger] = []
-        for _ in range(_EVENTS_AT_ONCE):
+        for _ in range(_AT_ONCE):
             try:
                 kind, value = parse_event(take_event(pair))
             except zmq.Again:
