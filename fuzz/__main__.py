@@ -95,10 +95,18 @@ def _fuzz(name: str, found: Path, flags: list[str]) -> None:
     found.mkdir(parents=True, exist_ok=True)
     for number, data in enumerate(corpus.read(name)):
         (found / f"kept-{number:04}").write_bytes(data)
+    words = Path(tempfile.gettempdir(), "words")
+    words.write_text("".join(map(_line, target.words)))
     # To merge, libFuzzer starts itself again, through a shell and with flags of its own.
     itself = f"{sys.executable} -m fuzz {name} --flags"
-    atheris.Setup([itself, f"-max_len={target.most_bytes}", *flags, str(found)], _Run(target))
+    limits = [f"-max_len={target.most_bytes}", *([f"-dict={words}"] if target.words else [])]
+    atheris.Setup([itself, *limits, *flags, str(found)], _Run(target))
     atheris.Fuzz()
+
+
+def _line(word: bytes) -> str:
+    """A word as a line of libFuzzer's dictionary."""
+    return '"' + "".join(f"\\x{byte:02x}" for byte in word) + '"\n'
 
 
 def main() -> int:

@@ -16,6 +16,10 @@ from zmqbus.errors import CodecError
 _SERIALIZER = MsgpackSerializer()
 _NODE, _SENDER = b"the-node", b"a-sender"
 _MOST_BYTES = 4096
+_TABLE = _SERIALIZER._table
+_WORDS: tuple[bytes, ...] = tuple(
+    packb(name) for name in (*_TABLE.marks, *(name.encode() for name in _TABLE._classes))
+)
 #: A job request up to its payload, the value that follows.
 _JOB: bytes = packb([b"2:BusJobRequestMessage", "0 1 2 7 ;", 1, "#1", "a", "j", None])[:-1]
 
@@ -61,7 +65,7 @@ def _check(decoded: Decoded) -> None:
 
 
 TARGETS = {
-    "codec": Target(_alone, (CodecError,), _check, _MOST_BYTES),
-    "codec-values": Target(_value, (CodecError,), _check, _MOST_BYTES),
-    "codec-ids": Target(_from_peer, (CodecError,), _check, _MOST_BYTES),
+    "codec": Target(_alone, (CodecError,), _check, _MOST_BYTES, _WORDS),
+    "codec-values": Target(_value, (CodecError,), _check, _MOST_BYTES, _WORDS),
+    "codec-ids": Target(_from_peer, (CodecError,), _check, _MOST_BYTES, _WORDS),
 }

@@ -26,12 +26,14 @@ class Target:
         refusals: The only errors it may raise.
         check: Raises `AssertionError` if the value is not sound, mostly by a round trip.
         most_bytes: The longest input that is tried.
+        words: What inputs are often made of; a fuzzer would not come upon whole names.
     """
 
     decode: Callable[[bytes], Any]
     refusals: tuple[type[Exception], ...]
     check: Callable[[Any], None]
     most_bytes: int = 1024
+    words: tuple[bytes, ...] = ()
 
     def run(self, data: bytes) -> bool:
         """Try one input; returns whether it was accepted.
