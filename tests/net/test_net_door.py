@@ -7,7 +7,7 @@ from zmqbus.net.zap import CALM_EVENTS_PER_SEC, Crowd
 
 def test_members_that_come_and_go_are_no_crowd() -> None:
     """A whole mesh that comes at once is dealt with at once, and so is its coming and going."""
-    crowd = Crowd()
+    crowd = Crowd(CALM_EVENTS_PER_SEC)
     crowd.events += CALM_EVENTS_PER_SEC
     assert not crowd.is_there(1.0)
     for tenth in range(11, 100):
@@ -17,7 +17,7 @@ def test_members_that_come_and_go_are_no_crowd() -> None:
 
 def test_flood_is_a_crowd_until_a_second_after_it() -> None:
     """However long and large it was."""
-    crowd = Crowd()
+    crowd = Crowd(CALM_EVENTS_PER_SEC)
     for second in range(60):
         crowd.events += 30_000
         assert crowd.is_there(float(second))

@@ -12,7 +12,7 @@ from support.net_ends import TIMEOUT_SECS, End, Ends
 
 from zmqbus.config import MeshConfig
 from zmqbus.net.endpoint import parse_dialable
-from zmqbus.net.zap import CALM_EVENTS_PER_SEC
+from zmqbus.net.zap import COMERS_PER_SEC
 
 HTTP = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 TLS = bytes.fromhex("16030100c8010000c40303") + bytes(200)
@@ -102,7 +102,7 @@ async def test_too_many_at_once_come_in_later(ends: Ends) -> None:
     a, peer = await ends.open(), await ends.open()
     comers = a.transport._door._comers
     comers.is_there(monotonic())
-    comers.events = 2 * CALM_EVENTS_PER_SEC
+    comers.events = 2 * COMERS_PER_SEC
     await serves(a, peer)
     assert a.transport.counters["failed_handshakes"] >= 1
     assert a.told.turned_away_texts == peer.told.turned_away_texts == []

@@ -33,7 +33,10 @@ _LOOK_MS = 250
 """How often the thread looks for what is due, while anything may be."""
 _AT_ONCE = 256
 CALM_EVENTS_PER_SEC = 500.0
-"""How many events a second are no crowd, and at once."""
+"""How many events a second are no crowd, and at once: some 150 connections that come and go."""
+COMERS_PER_SEC = 250.0
+"""How many are let in a second, and at once, where there is no key. Fewer: a large mesh takes
+longer to meet; more: a crowd grows the process by 50 kB for each."""
 REST_SECS = 0.002
 """How long events may gather in a crowd. Longer: who comes in meanwhile waits for its answer."""
 _LATER = b"300", b"too many at once", b""
@@ -43,19 +46,23 @@ _LATER = b"300", b"too many at once", b""
 class Crowd:
     """Whether more is going on at the ports than members that come and go.
 
+    Args:
+        calm_per_sec: How many events a second are no crowd, and at once.
+
     Attributes:
         events: To be increased by one with each event.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, calm_per_sec: float) -> None:
         self.events = 0.0
+        self._calm_per_sec = calm_per_sec
         self._at = 0.0
 
     def is_there(self, now: float) -> bool:
         """Judge by what there was lately."""
-        left, self._at = self.events - (now - self._at) * CALM_EVENTS_PER_SEC, now
-        self.events = min(max(0.0, left), 2 * CALM_EVENTS_PER_SEC)  # it is over within a second
-        return self.events > CALM_EVENTS_PER_SEC
+        left, self._at = self.events - (now - self._at) * self._calm_per_sec, now
+        self.events = min(max(0.0, left), 2 * self._calm_per_sec)  # it is over within a second
+        return self.events > self._calm_per_sec
 
 
 class Guarded:
@@ -110,8 +117,8 @@ class Doorkeeper:
         self._tell = tell
         self._rooms: dict[Sock, Visitors] = {}
         self._names = Names()
-        self._crowd = Crowd()
-        self._comers = Crowd()
+        self._crowd = Crowd(CALM_EVENTS_PER_SEC)
+        self._comers = Crowd(COMERS_PER_SEC)
         self._lock = threading.Lock()
         self._strangers: list[Stranger] = []
         self._failed = 0
