@@ -119,12 +119,13 @@ def test_health_of_a_runner_that_is_well_is_0(greeter: subprocess.Popen[str], ch
 def test_health_of_a_runner_that_stands_still_is_1(
     greeter: subprocess.Popen[str], channel: str
 ) -> None:
-    """It is there, and does not answer."""
+    """It is there, and does not answer; a stopped process is told from a port of somebody else."""
     wait_for(channel)
     greeter.send_signal(signal.SIGSTOP)
     done = run_cli("health", "--channel", channel, "--wait", "1")
     assert (done.returncode, done.stderr) == (1, "")
-    assert done.stdout.startswith("fail  peers: ")
+    assert done.stdout.startswith("fail  peers: handshake: ")
+    assert f"(`kill -CONT {greeter.pid}`)" in done.stdout
 
 
 def test_health_where_nobody_is_is_2(channel: str) -> None:

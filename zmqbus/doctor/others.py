@@ -147,6 +147,10 @@ async def _judge_silent(case: Case, target: Target) -> Finding:
             remedy = "see whether the host answers a ping, and open the port in its firewall"
         return fail("peers: tcp", what, remedy)
     if not case.node.is_up(target):
+        if target.entry:
+            what = f"{where} takes connections and does nothing else: the process is stopped"
+            remedy = f"let it go on (`kill -CONT {target.entry.pid}`), or end it"
+            return fail("peers: handshake", what, remedy)
         what = f"{where} takes connections, but does not speak ZeroMQ with this node"
         remedy = "see which process listens there (`ss -tlnp`), and that it is not stopped"
         return fail("peers: handshake", what, remedy)
