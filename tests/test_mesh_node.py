@@ -27,7 +27,7 @@ from support.buses import (
 )
 from support.journal import TIMEOUT_SECS
 
-from zmqbus import MeshConfig, MeshNode, ZmqBus
+from zmqbus import MeshConfig, MeshKey, MeshNode, ZmqBus
 from zmqbus.core.conduct import MOST_FAULTS
 from zmqbus.core.outbox import DialFailed
 from zmqbus.errors import BusStateError, ConfigError, InsecureBindError
@@ -417,6 +417,18 @@ def test_lan_binds_every_address_if_it_may(monkeypatch: pytest.MonkeyPatch) -> N
         MeshNode()
     assert MeshNode(insecure=True)
     assert MeshNode(discovery=["local"])
+
+
+async def test_node_without_a_key_that_others_reach_warns_at_each_start(mesh: Mesh) -> None:
+    """A word in a setting is forgotten soon; on loopback, or with a key, nothing is said (X04)."""
+    with warnings_logged() as warnings:
+        for options in ({"insecure": True}, {"key": MeshKey.new()}):
+            bus = await mesh.make(bind="tcp://0.0.0.0:*", discovery=(), peers=(), **options)
+            await bus.stop()
+            await bus.start()
+        await mesh.make(insecure=True, discovery=(), peers=())
+    assert len(warnings) == 2
+    assert all("whoever reaches tcp://0.0.0.0:* can read and send" in w for w in warnings)
 
 
 # -- limits of what a node can say of itself

@@ -256,6 +256,11 @@ class MeshNode:
         if self._ring:
             self._unwatch = self._ring.watch(self._life.rekey)
             self._life.rekey(self._ring.keys)  # they may have changed meanwhile
+        elif not self._life.transport.is_local:
+            logger.warning(
+                f"{self}: there is no key, and `insecure=True`: whoever reaches {self._bind} can "
+                f"read and send"
+            )
         self._discovery.start()
 
     async def _stop(self) -> None:

@@ -108,6 +108,15 @@ async def test_own_look_at_the_own_port_is_no_stranger(
         await examined.node.stop()
 
 
+async def test_port_that_is_open_to_all_is_a_warning() -> None:
+    """Whoever said `insecure` sees what that means (X04)."""
+    (found,) = await here.check_key(case(bind="tcp://*:7400", insecure=True))
+    assert found.level is Level.WARN
+    assert "whoever reaches tcp://*:7400 can read and send" in found.what
+    (found,) = await here.check_key(case(insecure=True))
+    assert found.level is Level.OK
+
+
 async def test_key_is_told_by_its_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever compares two hosts sees at once whether they have one key."""
     keys = [MeshKey.new(), MeshKey.new()]

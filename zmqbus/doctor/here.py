@@ -71,6 +71,9 @@ async def check_key(case: Case) -> list[Finding]:
         remedy = "set ZMQBUS_KEY_FILE to a key that `zmqbus key new > mesh.key` made, the same "
         remedy += "on all hosts"
         return [fail("key", f"no key, and {error.value} can be reached by others", remedy)]
+    if setup.ring is None and not setup.at.is_local:
+        what = f"none, with insecure: whoever reaches {setup.bind} can read and send"
+        return [warn("key", what, "give all a key: `zmqbus key new > mesh.key`, ZMQBUS_KEY_FILE")]
     if setup.ring is None:
         return [ok("key", "none; fine as long as all others have none either")]
     return [ok("key", _described(setup.ring.keys))]
