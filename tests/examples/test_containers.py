@@ -42,10 +42,20 @@ def exists(*arguments: str) -> bool:
     return CliRunner().invoke(app, [*arguments, "--help"]).exit_code == 0
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_every_variable_that_a_file_names_exists(name: str) -> None:
+@pytest.mark.parametrize("text", [*FILES.values(), README], ids=[*FILES, "README.md"])
+def test_every_variable_that_a_text_names_exists(text: str) -> None:
     """A setting that is misspelt would do nothing, and nobody would say so."""
-    assert set(re.findall(r"ZMQBUS_\w+", FILES[name])) <= VARIABLES
+    assert set(re.findall(r"ZMQBUS_\w+", text)) <= VARIABLES
+
+
+def test_every_command_that_the_readme_names_exists() -> None:
+    """In a block or in a sentence, with its options."""
+    blocks = re.findall(r"^(?:.*&& )?zmqbus ([^>#\n]*)", README, re.MULTILINE)
+    sentences = re.findall(r"`zmqbus ([^`>]*)", README)
+    assert len(blocks) > 5
+    assert len(sentences) > 5
+    for command in [*blocks, *sentences]:
+        assert exists(*command.split()), command
 
 
 def test_every_command_that_a_remark_names_exists() -> None:
