@@ -7,9 +7,12 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
+from zmqbus.cli import app
 from zmqbus.keys import MeshKey, PublicKey, RunnerKey
 from zmqbus.keys.files import read_ring
 from zmqbus.net.curve import public_key
@@ -79,3 +82,13 @@ def test_mesh_key_has_no_public_half_to_admit(tmp_path: Path) -> None:
     done = run_key("public", str(path))
     assert (done.returncode, done.stdout) == (2, "")
     assert "a key that begins with zmqbusmesh_, where one with zmqbusrunner_" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("doctor",), ("health",), ("key", "public")])
+def test_key_file_that_cannot_be_read_is_for_us_to_explain(words: tuple[str, ...]) -> None:
+    """Whose it should be matters, and is not said where it is taken for a wrong argument."""
+    command: Any = typer.main.get_command(app)
+    for word in words:
+        command = command.commands[word]
+    [path] = [each.type for each in command.params if each.name in ("key_file", "file")]
+    assert not path.readable

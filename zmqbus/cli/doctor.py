@@ -21,7 +21,9 @@ def doctor(
     advertise: Annotated[str | None, typer.Option(help="host:port, if not what is bound.")] = None,
     peers: Annotated[str | None, typer.Option(help="Seeds, with commas between.")] = None,
     discovery: Annotated[str | None, typer.Option(help="local, lan, or local,lan.")] = None,
-    key_file: Annotated[Path | None, typer.Option(help="A file of mesh keys.")] = None,
+    key_file: Annotated[
+        Path | None, typer.Option(readable=False, help="A file of mesh keys.")
+    ] = None,
     insecure: Annotated[
         bool | None,
         typer.Option("--insecure", help="Leave loopback without a key.", show_default=False),

@@ -22,7 +22,9 @@ def health(
         str | None, typer.Option(help="The channel; else ZMQBUS_CHANNEL, else pipecat:bus.")
     ] = None,
     pid: Annotated[int | None, typer.Option(help="Ask only the runner of this process.")] = None,
-    key_file: Annotated[Path | None, typer.Option(help="A file of mesh keys.")] = None,
+    key_file: Annotated[
+        Path | None, typer.Option(readable=False, help="A file of mesh keys.")
+    ] = None,
     wait_secs: Annotated[
         float, typer.Option("--wait", min=0, help="Seconds that they may take to answer.")
     ] = 3.0,

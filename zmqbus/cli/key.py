@@ -36,7 +36,7 @@ def new(
 
 @app.command()
 def public(
-    file: Annotated[Path, typer.Argument(help="The file of a runner's key.")],
+    file: Annotated[Path, typer.Argument(readable=False, help="The file of a runner's key.")],
 ) -> None:
     """Print the public half of a runner's key: what others put into their list of admitted."""
     from zmqbus.keys import RunnerKey
