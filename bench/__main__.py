@@ -53,7 +53,7 @@ _HEADS = {
     "idle": "medians of all runners of a mesh",
     "death": "seconds, and numbers of lost events",
     "overload": "each fault and its absence in turn, in one run",
-    "strangers": f"milliseconds; {_MEDIANS}",
+    "strangers": f"limits: 20 MB, 5 times the quiet p99, nobody dropped; {_MEDIANS}",
     "scale": "one simulated run of each size",
     "compare": f"delays in microseconds; {_MEDIANS}",
 }

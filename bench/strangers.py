@@ -128,7 +128,10 @@ async def measure(
 async def _measure(result: Measured, stranger: Child, secs: float) -> None:
     command = ("bench.bare_member",) if result.member == BARE else ("bench.member",)
     async with child(command=command) as one, child(command=command) as other:
-        port = await (_open_bare if result.member == BARE else _open)(one, other, result.member)
+        if result.member == BARE:
+            port = await _open_bare(one, other)
+        else:
+            port = await _open(one, other, MeshKey.new() if result.member == KEYED else None)
         await asyncio.sleep(_SETTLE_SECS)
         await _phase("quiet", min(secs, _CALM_SECS), one, other, result)
         begun_at, start_bytes = time.monotonic(), one.rss_bytes()
@@ -145,10 +148,10 @@ async def _measure(result: Measured, stranger: Child, secs: float) -> None:
         result.lost += sum(map(len, left))
 
 
-async def _open(one: Child, other: Child, member: str) -> int:
+async def _open(one: Child, other: Child, key: MeshKey | None) -> int:
     """Two members that know each other, with messages of both planes both ways; the port of one."""
     channel = f"bench-{uuid.uuid4().hex[:8]}"
-    bus = {"key": MeshKey.new().reveal()} if member == KEYED else {}
+    bus = {"key": key.reveal()} if key else {}
     endpoint = await one.call("open", channel=channel, runner="one", **bus)
     await other.call("open", channel=channel, runner="other", **bus)
     for here, there in ((one, "other"), (other, "one")):
@@ -158,7 +161,7 @@ async def _open(one: Child, other: Child, member: str) -> int:
     return int(endpoint.rpartition(":")[2])
 
 
-async def _open_bare(one: Child, other: Child, member: str) -> int:
+async def _open_bare(one: Child, other: Child) -> int:
     (router, mine), (_, theirs) = await one.call("open"), await other.call("open")
     for here, port in ((one, theirs), (other, mine)):
         await here.call("flow", port=port, every_secs=_FLOW_SECS)
