@@ -6,13 +6,15 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import get_type_hints
 
 import pytest
-import typer
 
-from zmqbus.cli import app
+from zmqbus.cli.doctor import doctor
+from zmqbus.cli.health import health
+from zmqbus.cli.key import public
 from zmqbus.keys import MeshKey, PublicKey, RunnerKey
 from zmqbus.keys.files import read_ring
 from zmqbus.net.curve import public_key
@@ -84,11 +86,13 @@ def test_mesh_key_has_no_public_half_to_admit(tmp_path: Path) -> None:
     assert "a key that begins with zmqbusmesh_, where one with zmqbusrunner_" in done.stderr
 
 
-@pytest.mark.parametrize("words", [("doctor",), ("health",), ("key", "public")])
-def test_key_file_that_cannot_be_read_is_for_us_to_explain(words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("command", "argument"), [(doctor, "key_file"), (health, "key_file"), (public, "file")]
+)
+def test_key_file_that_cannot_be_read_is_for_us_to_explain(
+    command: Callable[..., None], argument: str
+) -> None:
     """Whose it should be matters, and is not said where it is taken for a wrong argument."""
-    command: Any = typer.main.get_command(app)
-    for word in words:
-        command = command.commands[word]
-    [path] = [each.type for each in command.params if each.name in ("key_file", "file")]
-    assert not path.readable
+    hint = get_type_hints(command, include_extras=True)[argument]
+    [taken] = hint.__metadata__
+    assert not taken.readable
