@@ -94,7 +94,7 @@ class Incarnation:
         self._timer: asyncio.Handle | None = None
         self._armed_at = 0.0  # uvloop's handles do not tell
         self._flush_handle: asyncio.Handle | None = None
-        self._unsent_msgs = self._unsent_bytes = 0
+        self._room_msgs, self._room_bytes = config.batch_msgs, config.batch_bytes
         self._users: dict[NodeId, str] = {}
         self._refusing: dict[str, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -166,15 +166,11 @@ class Incarnation:
     ) -> None:
         """See `MeshNode.publish`."""
         self.core.publish(channel, plane, audience, body, expires_at, note)
-        self._unsent_msgs += 1
-        self._unsent_bytes += len(body)
-        if (
-            plane is Plane.SYSTEM
-            or self._unsent_msgs >= self._config.batch_msgs
-            or self._unsent_bytes >= self._config.batch_bytes
-        ):
+        self._room_msgs -= 1
+        self._room_bytes -= len(body)
+        if plane is Plane.SYSTEM or self._room_msgs <= 0 or self._room_bytes <= 0:
             self.settle()
-        else:
+        elif self._flush_handle is None:
             self.settle_soon()
 
     # -- transport.Handler
@@ -283,7 +279,7 @@ class Incarnation:
         if self._flush_handle:
             self._flush_handle.cancel()
             self._flush_handle = None
-        self._unsent_msgs = self._unsent_bytes = 0
+        self._room_msgs, self._room_bytes = self._config.batch_msgs, self._config.batch_bytes
         for action in self.core.take_actions():
             self._do(action)
         self._hand_on()

@@ -115,9 +115,10 @@ class Session:
         if isinstance(message, BusWorkerRegistryMessage):
             channel.snapshots[message.runner] = self._translator.encode(message)
             self.directory.note_registry(message)
-        audience = channel.audience(message.target)
-        own = isinstance(message, ASKS) and message.target in channel.interest.subscribers
-        refusal = None if own or message.target in channel.hosts else self._jobs.refuse(message)
+        target = message.target
+        audience = channel.audience(target)
+        asks = isinstance(message, ASKS) and target not in channel.interest.subscribers
+        refusal = self._jobs.refuse(message) if asks and target not in channel.hosts else None
         if refusal or audience == ():
             bus.on_message_received(message)
             if refusal:
@@ -128,7 +129,7 @@ class Session:
         plane = Plane.SYSTEM if isinstance(message, BusSystemMessage) else Plane.DATA
         expires_at = self._stale.expires_at(message)
         self._node.publish(channel, plane, audience, body, expires_at, awaited(message))
-        if not own:
+        if asks:
             self._jobs.note_sent(message, audience)
         self._sent_msgs += 1
         self._sent_bytes += len(body)

@@ -62,6 +62,7 @@ class Channel:
         self._away: dict[NodeId, frozenset[str]] = {}  # what a member hosted that is owed more
         system = _outlet(interest.channel, Plane.SYSTEM, config, head)
         self.outlets = system, _outlet(interest.channel, Plane.DATA, config, head, system)
+        self._readers = system.readers  # those of both planes are the same
 
     def age(self, node: NodeId) -> tuple[int, NodeId]:
         """What runners and hosts are ordered by: the older first."""
@@ -82,8 +83,7 @@ class Channel:
         What a peer hosted that is lost and may return is for it, if nobody else hosts it. A target
         that nobody is known to host goes to everybody: a proxy may take it.
         """
-        readers = self.outlets[Plane.DATA].readers
-        if not readers:
+        if not self._readers:
             return ()
         if target is None:
             return None
@@ -92,6 +92,8 @@ class Channel:
         hosts = self.hosts.get(target) or self._absent(target)
         if not hosts:
             return None
+        if not self.observers:
+            return hosts[:1]
         return (hosts[0], *(o for o in self.observers if o != hosts[0]))
 
     def _absent(self, target: str) -> tuple[NodeId, ...]:

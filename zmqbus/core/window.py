@@ -84,7 +84,12 @@ class Window:
         if self._slowest is None:
             head = self._history.head, self._history.head_bytes
             self._slowest = min((r.position for _, r in self._waited_for()), default=head)
-        return self._is_beyond(self._slowest)
+        msgs, size_bytes = self._slowest
+        history = self._history
+        return (
+            history.head - msgs > self.limit_msgs
+            or history.head_bytes - size_bytes > self._limit_bytes
+        )
 
     def left_by(self) -> list[NodeId]:
         """The readers that are waited for and too far behind."""
