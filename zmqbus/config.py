@@ -106,7 +106,7 @@ class MeshConfig:
     early_bytes: int = 64 * 2**20
     inbox_msgs: int = 4_096
     max_audio_age_secs: float | None = None
-    batch_msgs: int = 64
+    batch_msgs: int = 32
     batch_bytes: int = 64 * 2**10
     max_message_bytes: int = 16 * 2**20
     max_packet_bytes: int = 32 * 2**20

@@ -259,7 +259,8 @@ class Transport:
     def publish(self, frame: bytes) -> None:
         """Send a frame to every reader of a topic that it starts with."""
         self._readers.socket.send(frame, zmq.DONTWAIT)
-        self._turns.stir(self._readers)
+        if self._readers.has_come():
+            self._turns.stir(self._readers)
 
     # Receiving
 

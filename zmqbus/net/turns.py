@@ -27,6 +27,7 @@ from zmqbus.net.sockets import Sock
 TURN_SECS = 0.001
 """How long a turn may keep the loop. Longer: a cancel waits; shorter: more turns for a flood."""
 
+_EVENTS = int(zmq.EVENTS)  # a plain number is looked up in a third of the time
 _by_rank = attrgetter("rank")
 
 
@@ -46,6 +47,10 @@ class Source(ABC):
         self.socket = socket
         self.batch_msgs = batch_msgs
         self.hand_on = hand_on
+
+    def has_come(self) -> bool:
+        """Whether there is something to take; if not, the descriptor will tell (Z12)."""
+        return bool(self.socket.getsockopt(_EVENTS) & zmq.POLLIN)
 
     @abstractmethod
     def take(self) -> bytes | None:
