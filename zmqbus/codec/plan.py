@@ -50,7 +50,8 @@ _RENAMED = {"aggregated_by": "text_type", "text_type": "aggregated_by"}
 
 _MAX_FIELDS = 256  # named by one object; more would make the functions below slow to compile
 _LIKELY_SHAPES = 3  # that are looked for one by one, which is faster than in a table
-_MAX_SHAPES = 256  # combinations of types or names remembered per class; peers choose them
+_MAX_SHAPES = 64  # combinations of types, or of names, remembered per class: peers choose them,
+_MAX_KINDS = 16  # and of types for each of the latter; all that takes some MB per class at most
 _ALONE = {type(None), *SENTINELS}  # of these types, the type tells the value
 ABSENT: Any = object()
 EMPTY = (dict, list, set, tuple)
@@ -327,7 +328,7 @@ class Fields:
         ]
         by_content = any(f is not None and f.by_content for f in fields)
         kinds = tuple(map(type, values))
-        if not by_content and Unknown not in kinds and len(good) < _MAX_SHAPES:
+        if not by_content and Unknown not in kinds and len(good) < _MAX_KINDS:
             good.add(kinds)
         return checked
 
