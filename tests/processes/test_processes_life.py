@@ -194,11 +194,13 @@ async def speak_junk(port: int) -> None:
     """Junk from sockets that speak ZeroMQ, in packets of several sizes and part counts."""
     context = zmq.Context()
     dealer, subscriber = context.socket(zmq.DEALER), context.socket(zmq.SUB)
-    for raw in (dealer, subscriber):
+    upstream = context.socket(zmq.XSUB)
+    for raw in (dealer, subscriber, upstream):
         raw.linger = int(TIMEOUT_SECS * 1000)
         raw.connect(f"tcp://127.0.0.1:{port}")
     for parts in ([b""], [b"junk"], [b"", b"", b"\xff" * 100], [b"\xc1"], [b"\x00" * 70_000]):
         dealer.send_multipart(parts)
+        upstream.send_multipart(parts)
     for topic in (b"", b"junk", b"\xff" * 300):
         subscriber.subscribe(topic)
     await asyncio.to_thread(context.destroy, 200)
