@@ -16,6 +16,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from loguru import logger
+
 from fuzz import corpus
 from fuzz.target import Target, allowed_bytes
 
@@ -78,6 +80,7 @@ def _resident_bytes() -> int:
 
 def _load(name: str, atheris: Any) -> Target:
     """The target, with the code that it leads to instrumented."""
+    logger.disable("zmqbus.codec")  # what is dropped is said once for each name; they never end
     with atheris.instrument_imports(include=["zmqbus"]):
         from fuzz.targets import TARGETS
     if name not in TARGETS:

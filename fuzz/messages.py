@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from loguru import logger
 from msgpack import packb
 from pipecat.bus.messages import BusMessage
 
@@ -22,8 +21,6 @@ _WORDS: tuple[bytes, ...] = tuple(
 )
 #: A job request up to its payload, the value that follows.
 _JOB: bytes = packb([b"2:BusJobRequestMessage", "0 1 2 7 ;", 1, "#1", "a", "j", None])[:-1]
-
-logger.disable("zmqbus.codec")  # what is dropped is said once for each name, and they never end
 
 
 class Decoded(NamedTuple):
