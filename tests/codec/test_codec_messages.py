@@ -116,7 +116,7 @@ def test_image_size_stays_a_tuple(frame_trip: Trip) -> None:
 def test_frame_travels_in_all_shapes_its_fields_can_take(frame_trip: Trip) -> None:
     """Also in more of them than have a short cut, and each again when it is known."""
     choices = itertools.product(
-        (None, 7), (None, 8), (None, "mic"), (None, "speaker"), ({}, {1: 2})
+        (None, 7), (None, 8), (None, "mic"), (None, "speaker"), ({}, {"n": 2})
     )
     shapes = list(choices)
     for pts, sibling, source, destination, metadata in shapes * 2:

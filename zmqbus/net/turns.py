@@ -50,7 +50,7 @@ class Source(ABC):
 
     def has_come(self) -> bool:
         """Whether there is something to take; if not, the descriptor will tell (Z12)."""
-        return bool(self.socket.getsockopt(_EVENTS) & zmq.POLLIN)
+        return bool(int(self.socket.getsockopt(_EVENTS)) & zmq.POLLIN)
 
     @abstractmethod
     def take(self) -> bytes | None:
