@@ -14,6 +14,7 @@ from pipecat.bus.messages import BusWorkerLocalErrorMessage
 from pipecat.bus.serializers import JSONMessageSerializer
 from support.buses import Inbox, Mesh, data, open_mesh, started, task_manager, until, urgent
 from support.journal import TIMEOUT_SECS
+from support.proxy import own_address
 
 from zmqbus import MeshConfig, MeshNode, ZmqBus
 from zmqbus.errors import BindError, BusStateError, ConfigError, InsecureBindError
@@ -165,8 +166,9 @@ async def test_processes_of_one_host_find_each_other_without_a_word(
 
 async def test_port_in_use_is_named_and_the_bus_starts_once_it_is_free(mesh: Mesh) -> None:
     """`start()` raises a BindError with the address; nothing is left, and it can be tried again."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+    host = own_address()
+    with socket.create_server((host, 0)) as server:
+        address = f"tcp://{host}:{server.getsockname()[1]}"
         bus = await mesh.make(Inbox("a"), bind=address, start=False)
         with pytest.raises(BindError, match=address) as caught:
             await bus.start()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import uuid
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.proxy import own_address
 
 
 def run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -146,18 +146,16 @@ def test_health_without_the_directory_asks_at_the_port_that_is_bound(
     channel: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a container with seeds only, the environment of the probe is that of the runner."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    at = f"tcp://{own_address()}:7000"
     monkeypatch.setenv("ZMQBUS_DISCOVERY", "")
-    monkeypatch.setenv("ZMQBUS_BIND", f"tcp://127.0.0.1:{port}")
+    monkeypatch.setenv("ZMQBUS_BIND", at)
     command = (sys.executable, "-m", "zmqbus.examples.handoff", "greeter", channel)
     assert run_cli("health", "--channel", channel).returncode == 2
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        monkeypatch.setenv("ZMQBUS_PEERS", f"tcp://127.0.0.1:{port}")
+        monkeypatch.setenv("ZMQBUS_PEERS", at)
         monkeypatch.setenv("ZMQBUS_BIND", "tcp://127.0.0.1:*")
         wait_for(channel)
-        monkeypatch.setenv("ZMQBUS_BIND", f"tcp://127.0.0.1:{port}")
+        monkeypatch.setenv("ZMQBUS_BIND", at)
         done = run_cli("health", "--channel", channel)
         process.kill()
     assert done.returncode == 0, done.stderr

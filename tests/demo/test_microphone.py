@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from pipecat.bus import BusFrameMessage, BusJobRequestMessage
+from pipecat.frames.frames import Frame
 from pipecat.workers.base_worker import BaseWorker
 from support.buses import Inbox
 from support.journal import TIMEOUT_SECS
@@ -18,6 +19,11 @@ from zmqbus.demo.recording import FRAME_BYTES, Recording
 from zmqbus.demo.runners import LISTENER, MICROPHONE, make_runner
 
 FRAMES = 100
+
+
+def frames(ear: Inbox) -> list[Frame]:
+    """What an inbox has heard, beside what runners tell each other."""
+    return [m.frame for m in ear.messages if isinstance(m, BusFrameMessage)]
 
 
 async def test_listener_met_after_the_request_to_play_hears_every_frame(
@@ -45,9 +51,9 @@ async def test_listener_met_after_the_request_to_play_hears_every_frame(
         await far.subscribe(ear)
         running.append(asyncio.create_task(runners[1].run()))
 
-        await ear.wait(FRAMES)
+        while len(frames(ear)) < FRAMES:
+            await ear.wait(len(ear.messages) + 1)
     finally:
         await asyncio.gather(*(runner.cancel() for runner in runners))
         await asyncio.gather(*running)
-    frames = [m.frame for m in ear.messages if isinstance(m, BusFrameMessage)]
-    assert [frame.metadata["number"] for frame in frames] == list(range(FRAMES))
+    assert [frame.metadata["number"] for frame in frames(ear)] == list(range(FRAMES))
